@@ -1,0 +1,14 @@
+// Package fstree holds a file tree in memory: names, modes, owners, times and
+// links, with file content by reference. It is what packages are installed into
+// and what images are written from.
+//
+// Nothing here touches a disk. Owners and modes are data, so no root rights are
+// needed, and a path can never leave the tree: symbolic links are followed
+// inside it, with absolute targets taken as below its root, as after chroot(2).
+//
+// Memory grows with the number of nodes, never with their content.
+//
+// A Tree and its nodes are not safe for concurrent change; concurrent reading
+// of an unchanging tree is fine. Two nodes are the same file (hard links) when
+// they are the same *Node.
+package fstree

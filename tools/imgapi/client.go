@@ -1,0 +1,238 @@
+package imgapi
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+)
+
+// DefaultURL is the central updates server (spec engbld-interface.md section 5.1).
+const DefaultURL = "https://updates.tritondatacenter.com"
+
+// AllChannels as a channel means: look in all of them. Only reads take it.
+const AllChannels = "*"
+
+const (
+	maxError    = 64 << 10
+	maxManifest = imgmanifest.MaxSize
+	maxList     = 256 << 20 // about 100,000 images; the real servers hold some thousand
+)
+
+// Options say which server to talk to and how. URL is required.
+type Options struct {
+	URL       string            // https://HOST[/BASE][?channel=C]
+	Channel   string            // beats the one in URL; "" with none there: the server's default channel
+	Transport http.RoundTripper // nil: one of our own, with proxies from the environment
+	Insecure  bool              // with Transport nil: do not verify the server's certificate
+	UserAgent string            // "" is "engbld"
+
+	// Backoff are the pauses before a request is repeated whose connection
+	// could not be made; nil is 1, 2, 4, 8 s (spec imgapi.md section 13), empty
+	// is no repetition.
+	Backoff []time.Duration
+	Sleep   func(ctx context.Context, d time.Duration) error // nil waits for real
+
+	// Sign, if not nil, adds authorization to a request just before it is sent,
+	// each time anew, since the signature holds the date.
+	Sign func(*http.Request) error
+}
+
+// Client talks to one image server. It is safe for concurrent use.
+type Client struct {
+	base    url.URL // without query
+	channel string
+	http    *http.Client
+	opts    Options
+}
+
+// New checks the options; nothing is sent. A wrong URL is fault.Usage.
+func New(o Options) (*Client, error) {
+	u, err := url.Parse(o.URL)
+	if err != nil {
+		return nil, fault.Usage.Errorf("image server address %q is not a URL", redact(o.URL))
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fault.Usage.Errorf("image server address %q: http:// or https:// and a host expected", redact(o.URL))
+	}
+	c := &Client{base: url.URL{Scheme: u.Scheme, Host: u.Host, User: u.User, Path: strings.TrimRight(u.Path, "/")}, opts: o}
+	c.channel = o.Channel
+	if c.channel == "" {
+		c.channel = u.Query().Get("channel")
+	}
+	if o.UserAgent == "" {
+		c.opts.UserAgent = "engbld"
+	}
+	if o.Backoff == nil {
+		c.opts.Backoff = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
+	}
+	if o.Sleep == nil {
+		c.opts.Sleep = sleep
+	}
+	transport := o.Transport
+	if transport == nil {
+		transport = newTransport(o.Insecure)
+	}
+	c.http = &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return c, nil
+}
+
+func newTransport(insecure bool) *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ResponseHeaderTimeout: 2 * time.Minute,
+		IdleConnTimeout:       50 * time.Second, // below the proxy's 55 s (spec imgapi.md section 1)
+		MaxIdleConnsPerHost:   8,
+		ForceAttemptHTTP2:     true,
+		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: insecure},
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// Server returns the server's address without query and secrets, for messages.
+func (c *Client) Server() string { return c.base.Redacted() }
+
+// Channel returns the channel requests are made in, "" for the server's
+// default one.
+func (c *Client) Channel() string { return c.channel }
+
+// request is one call; the path is relative to the base, segments escaped.
+type request struct {
+	method string
+	path   string
+	query  url.Values
+	what   string // for messages: "get image UUID"
+}
+
+func (c *Client) endpoint(r request) string {
+	u := c.base
+	u.Path += r.path
+	u.RawQuery = r.query.Encode()
+	return u.String()
+}
+
+// channelQuery returns a query with the client's channel.
+func (c *Client) channelQuery() url.Values {
+	q := make(url.Values)
+	if c.channel != "" {
+		q.Set("channel", c.channel)
+	}
+	return q
+}
+
+// do sends a request and returns the answer if its status is 2xx; the caller
+// closes the body. Errors are complete: kind, server, what.
+func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
+	for attempt := 0; ; attempt++ {
+		resp, err := c.try(ctx, r)
+		if err == nil {
+			return resp, nil
+		}
+		if attempt >= len(c.opts.Backoff) || !neverConnected(err) || ctx.Err() != nil {
+			return nil, c.wrap(r, err)
+		}
+		if err := c.opts.Sleep(ctx, c.opts.Backoff[attempt]); err != nil {
+			return nil, c.wrap(r, err)
+		}
+	}
+}
+
+func (c *Client) wrap(r request, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("image server %s: %s: %w", c.Server(), r.what, err)
+	}
+	return fault.Network.Errorf("image server %s: %s: %w", c.Server(), r.what, err)
+}
+
+func (c *Client) try(ctx context.Context, r request) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, r.method, c.endpoint(r), nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Accept-Version", "~2")
+	req.Header.Set("User-Agent", c.opts.UserAgent)
+	if c.opts.Sign != nil {
+		if err := c.opts.Sign(req); err != nil {
+			return nil, err
+		}
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, readable(err)
+	}
+	if resp.StatusCode/100 == 2 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	return nil, readError(resp)
+}
+
+// readable takes the address out of a transport error (it may hold secrets,
+// and the message names the server already) and explains an empty reply.
+func readable(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("server closed the connection: %w", err)
+	}
+	return err
+}
+
+// neverConnected says whether the request cannot have reached the server.
+func neverConnected(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// getJSON reads a bounded JSON answer as bytes.
+func (c *Client) getJSON(ctx context.Context, r request, limit int64) ([]byte, error) {
+	resp, err := c.do(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	switch {
+	case err != nil:
+		return nil, c.wrap(r, readable(err))
+	case int64(len(body)) > limit:
+		return nil, c.wrap(r, fmt.Errorf("answer of more than %d bytes", limit))
+	}
+	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != "" && kind != "application/json" {
+		return nil, c.wrap(r, fmt.Errorf("answer is %s, not JSON: %s", kind, excerpt(body)))
+	}
+	if !json.Valid(bytes.TrimSpace(body)) {
+		return nil, c.wrap(r, fmt.Errorf("answer is not JSON: %s", excerpt(body)))
+	}
+	return body, nil
+}

@@ -1,0 +1,212 @@
+package dataset
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"sort"
+
+	"github.com/TritonDataCenter/engbld/tools/zstream"
+)
+
+var le = binary.LittleEndian
+
+// object is one dnode: what the streams say of it.
+type object struct {
+	num       uint64
+	typ       uint8
+	bonusType uint8
+	slots     uint8
+	blksz     uint32
+	bonus     []byte
+	spill     []byte
+	runs      []run // ascending, not overlapping
+}
+
+// run is a row of blocks that lie in one layer at equal distances: for plain
+// writes in a row that is block size plus record header.
+type run struct {
+	first  uint64 // block number
+	n      uint64
+	off    int64 // of the first block's data in the layer
+	stride int64
+	layer  int32
+	psize  uint32 // of compressed data; such a run has one block
+	comp   uint8  // compression; 0 is none
+}
+
+func (r *run) end() uint64 { return r.first + r.n }
+
+// sub is the part of r from block first to before block end.
+func (r *run) sub(first, end uint64) run {
+	s := *r
+	s.off += int64(first-r.first) * r.stride
+	s.first, s.n = first, end-first
+	return s
+}
+
+// punch makes a hole from block first to before block end.
+func (o *object) punch(first, end uint64) {
+	i := sort.Search(len(o.runs), func(i int) bool { return o.runs[i].end() > first })
+	if i == len(o.runs) || o.runs[i].first >= end {
+		return
+	}
+	var mid []run
+	j := i
+	for ; j < len(o.runs) && o.runs[j].first < end; j++ {
+		r := &o.runs[j]
+		if r.first < first {
+			mid = append(mid, r.sub(r.first, first))
+		}
+		if r.end() > end {
+			mid = append(mid, r.sub(end, r.end()))
+		}
+	}
+	o.runs = append(o.runs[:i:i], append(mid, o.runs[j:]...)...)
+}
+
+// put sets one block.
+func (o *object) put(nw run) {
+	if k := len(o.runs); k > 0 {
+		last := &o.runs[k-1]
+		switch {
+		case last.end() < nw.first:
+			o.runs = append(o.runs, nw)
+			return
+		case last.end() == nw.first:
+			if nw.comp == 0 && last.comp == 0 && last.layer == nw.layer &&
+				(last.n == 1 || last.stride == nw.off-(last.off+int64(last.n-1)*last.stride)) && nw.off > last.off {
+				last.stride = (nw.off - last.off) / int64(last.n)
+				last.n++
+				return
+			}
+			o.runs = append(o.runs, nw)
+			return
+		}
+	}
+	o.punch(nw.first, nw.first+1)
+	i := sort.Search(len(o.runs), func(i int) bool { return o.runs[i].first > nw.first })
+	o.runs = append(o.runs, run{})
+	copy(o.runs[i+1:], o.runs[i:])
+	o.runs[i] = nw
+}
+
+// blocks is one more than the highest block number with data.
+func (o *object) blocks() uint64 {
+	if len(o.runs) == 0 {
+		return 0
+	}
+	return o.runs[len(o.runs)-1].end()
+}
+
+// find returns the run that holds block, or nil and the first block behind the
+// hole (^0: none).
+func (o *object) find(block uint64) (*run, uint64) {
+	i := sort.Search(len(o.runs), func(i int) bool { return o.runs[i].end() > block })
+	if i == len(o.runs) {
+		return nil, ^uint64(0)
+	}
+	if o.runs[i].first > block {
+		return nil, o.runs[i].first
+	}
+	return &o.runs[i], 0
+}
+
+// readAt fills p with the object's data from off on; holes are zeros.
+func (ds *Dataset) readAt(o *object, p []byte, off int64) error {
+	bs := int64(o.blksz)
+	for len(p) > 0 {
+		block, in := uint64(off/bs), off%bs
+		r, next := o.find(block)
+		if r == nil {
+			n := int64(len(p))
+			if next < uint64(1)<<62/uint64(bs) {
+				n = min(n, int64(next)*bs-off)
+			}
+			clear(p[:n])
+			p, off = p[n:], off+n
+			continue
+		}
+		n := min(int64(len(p)), bs-in)
+		at := r.off + int64(block-r.first)*r.stride
+		layer := &ds.layers[r.layer]
+		if r.comp == 0 {
+			if k, err := layer.R.ReadAt(p[:n], at+in); int64(k) < n {
+				return fmt.Errorf("reading %s at %d: %w", layer.Name, at+in, eof(err))
+			}
+		} else {
+			src, dst := make([]byte, r.psize), make([]byte, bs)
+			if k, err := layer.R.ReadAt(src, at); k < len(src) {
+				return fmt.Errorf("reading %s at %d: %w", layer.Name, at, eof(err))
+			}
+			if err := decompress(dst, src, r.comp); err != nil {
+				return fmt.Errorf("object %d, block %d: %w", o.num, block, err)
+			}
+			copy(p[:n], dst[in:])
+		}
+		p, off = p[n:], off+n
+	}
+	return nil
+}
+
+func eof(err error) error {
+	if err == nil || err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// block returns one whole block; nil is a hole.
+func (ds *Dataset) block(o *object, n uint64) ([]byte, error) {
+	if r, _ := o.find(n); r == nil {
+		return nil, nil
+	}
+	b := make([]byte, o.blksz)
+	return b, ds.readAt(o, b, int64(n)*int64(o.blksz))
+}
+
+// content is a regular file's data; two of one object are equal.
+type content struct {
+	ds   *Dataset
+	o    *object
+	size int64
+}
+
+func (c content) Size() int64 { return c.size }
+
+func (c content) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, fmt.Errorf("reading at %d", off)
+	}
+	if off >= c.size {
+		return 0, io.EOF
+	}
+	var end error
+	if int64(len(p)) > c.size-off {
+		p, end = p[:c.size-off], io.EOF
+	}
+	if err := c.ds.readAt(c.o, p, off); err != nil {
+		return 0, err
+	}
+	return len(p), end
+}
+
+// nextData returns where data may start at or behind off; what lies between is
+// zeros. It lets writers pass over the holes of sparse files.
+func (c content) nextData(off int64) int64 {
+	bs := int64(c.o.blksz)
+	r, next := c.o.find(uint64(off / bs))
+	if r != nil {
+		return off
+	}
+	if next >= uint64(c.size/bs)+1 {
+		return c.size
+	}
+	return min(int64(next)*bs, c.size)
+}
+
+// standsAlone tells whether a record for o can be written: nothing about it
+// needs a feature, or is lost when the bonus changes (section 15).
+func (o *object) standsAlone() bool {
+	return o.slots <= 1 && o.blksz <= zstream.MaxBlock && o.spill == nil && len(o.bonus) <= zstream.MaxBonus
+}

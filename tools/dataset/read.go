@@ -1,0 +1,254 @@
+package dataset
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/zstream"
+)
+
+// Dataset is a ZPL file system at one snapshot, read from streams. It does not
+// change and may be read concurrently.
+type Dataset struct {
+	layers  []Layer
+	begin   zstream.Begin // of the last layer
+	objects map[uint64]*object
+	numbers []uint64 // of objects, ascending
+
+	master  map[string]uint64 // the master node's integers
+	root    uint64
+	queue   uint64 // delete queue
+	saAttrs uint64
+	regObj  uint64
+	layObj  uint64
+	sa      saTables
+}
+
+// GUID is the guid of the last layer's snapshot, which increments name as their
+// origin.
+func (ds *Dataset) GUID() uint64 { return ds.begin.ToGUID }
+
+// Name is the last layer's "pool/fs@snapshot".
+func (ds *Dataset) Name() string { return ds.begin.ToName }
+
+// CreationTime is the last layer's, in seconds.
+func (ds *Dataset) CreationTime() int64 { return ds.begin.CreationTime }
+
+// Read reads a full stream and the increments that follow, in order. Every
+// checksum is verified. A layer that is altered, cut short or does not belong on
+// the one before it gives an error of kind fault.Step.
+func Read(ctx context.Context, layers []Layer, opts ReadOptions) (*Dataset, error) {
+	if len(layers) == 0 {
+		return nil, errors.New("no stream to read")
+	}
+	ds := &Dataset{layers: slices.Clone(layers), objects: make(map[uint64]*object)}
+	for i := range layers {
+		if err := ds.apply(ctx, i, opts); err != nil {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			return nil, fault.Step.Wrap(fmt.Errorf("reading stream %s: %w", layers[i].Name, err))
+		}
+	}
+	for num := range ds.objects {
+		ds.numbers = append(ds.numbers, num)
+	}
+	slices.Sort(ds.numbers)
+	if err := ds.readSystem(); err != nil {
+		return nil, fault.Step.Wrap(fmt.Errorf("reading stream %s: %w", layers[len(layers)-1].Name, err))
+	}
+	return ds, nil
+}
+
+// slab hands out small buffers from larger ones.
+type slab []byte
+
+func (s *slab) copy(b []byte) []byte {
+	if len(b) > len(*s) {
+		if len(b) > 4096 {
+			return slices.Clone(b)
+		}
+		*s = make([]byte, 1<<16)
+	}
+	out := (*s)[:len(b):len(b)]
+	*s = (*s)[len(b):]
+	copy(out, b)
+	return out
+}
+
+func (ds *Dataset) apply(ctx context.Context, index int, opts ReadOptions) error {
+	layer := ds.layers[index]
+	in := bufio.NewReaderSize(io.NewSectionReader(layer.R, 0, layer.Size), 1<<18)
+	r, err := zstream.NewReader(in)
+	if err != nil {
+		return err
+	}
+	b := r.Begin()
+	switch {
+	case b.ObjsetType == zstream.ObjsetVolume:
+		return fault.WithHint(errors.New("it holds a volume, not a file system"), "use the image of a zone")
+	case b.ObjsetType != zstream.ObjsetZFS:
+		return fmt.Errorf("it holds an object set of type %d, not a file system", b.ObjsetType)
+	case index == 0 && b.FromGUID != 0:
+		return fault.WithHint(fmt.Errorf("it is an increment on snapshot %#x, which is not given", b.FromGUID),
+			"give the image's origin first, and its origin before that")
+	case index > 0 && b.FromGUID == 0:
+		return fmt.Errorf("it is a full stream, not an increment on %s", ds.layers[index-1].Name)
+	case index > 0 && b.FromGUID != ds.begin.ToGUID:
+		return fmt.Errorf("it is an increment on snapshot %#x, and %s holds %#x", b.FromGUID, ds.layers[index-1].Name, ds.begin.ToGUID)
+	}
+	ds.begin = b
+	a := applier{ds: ds, layer: int32(index), spillFlag: b.Flags&zstream.FlagSpillBlock != 0}
+	for n := 0; ; n++ {
+		if n%1024 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		rec, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err == nil {
+			err = a.record(rec, r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if r.Unsummed() && opts.Warn != nil {
+		opts.Warn.Warnf("stream %s has records without a checksum; only its whole was verified", layer.Name)
+	}
+	if _, err := in.ReadByte(); err == nil && opts.Warn != nil {
+		opts.Warn.Warnf("stream %s: %d bytes behind its end are not looked at", layer.Name, layer.Size-r.Offset())
+	}
+	return nil
+}
+
+// applier does what a receiver does with each record (section 6).
+type applier struct {
+	ds        *Dataset
+	layer     int32
+	spillFlag bool
+	slab      slab
+}
+
+func (a *applier) record(rec zstream.Record, r *zstream.Reader) error {
+	ds := a.ds
+	switch rec := rec.(type) {
+	case zstream.Object:
+		return a.object(rec, r.Payload())
+	case zstream.FreeObjects:
+		ds.freeObjects(rec.First, rec.First+rec.Count)
+	case zstream.Write:
+		o, err := ds.written(rec.Number, rec.Offset, rec.Length)
+		if err != nil {
+			return err
+		}
+		nw := run{first: rec.Offset / rec.Length, n: 1, off: r.PayloadOffset(), layer: a.layer, comp: rec.Compression}
+		if rec.Compression == compressOff {
+			nw.comp = 0
+		}
+		if nw.comp != 0 {
+			if nw.comp != compressLZ4 {
+				return fmt.Errorf("object %d: %w", rec.Number, unsupportedCompression(nw.comp))
+			}
+			nw.psize = uint32(len(r.Payload()))
+		}
+		nw.stride = int64(rec.Length)
+		o.put(nw)
+	case zstream.Embedded:
+		o, err := ds.written(rec.Number, rec.Offset, uint64(rec.LSize))
+		if err != nil {
+			return err
+		}
+		if rec.Compression != compressLZ4 {
+			return fmt.Errorf("object %d: %w", rec.Number, unsupportedCompression(rec.Compression))
+		}
+		o.put(run{first: rec.Offset / uint64(rec.LSize), n: 1, off: r.PayloadOffset(), stride: int64(rec.LSize),
+			layer: a.layer, comp: rec.Compression, psize: rec.PSize})
+	case zstream.Free:
+		return ds.freeRange(rec)
+	case zstream.Spill:
+		o := ds.objects[rec.Number]
+		if o == nil {
+			return fmt.Errorf("spill block for object %d, which does not exist", rec.Number)
+		}
+		o.spill = a.slab.copy(r.Payload())
+	}
+	return nil
+}
+
+func (a *applier) object(rec zstream.Object, bonus []byte) error {
+	ds := a.ds
+	o := ds.objects[rec.Number]
+	if o == nil {
+		o = &object{num: rec.Number}
+		ds.objects[rec.Number] = o
+	} else {
+		if o.blksz != rec.BlockSize || o.typ != uint8(rec.Type) {
+			o.runs = nil
+		}
+		same := o.blksz == rec.BlockSize && o.typ == uint8(rec.Type) && o.bonusType == uint8(rec.BonusType) &&
+			len(o.bonus) == int(rec.BonusLen)
+		if a.spillFlag && rec.Flags&zstream.FlagHasSpill == 0 || !a.spillFlag && !same {
+			o.spill = nil
+		}
+	}
+	o.typ, o.bonusType, o.blksz, o.slots = uint8(rec.Type), uint8(rec.BonusType), rec.BlockSize, max(rec.Slots, 1)
+	o.bonus = a.slab.copy(bonus[:rec.BonusLen])
+	return nil
+}
+
+// written checks that a write is one block of an existing object.
+func (ds *Dataset) written(num, offset, length uint64) (*object, error) {
+	o := ds.objects[num]
+	switch {
+	case o == nil:
+		return nil, fmt.Errorf("data for object %d, which does not exist", num)
+	case length != uint64(o.blksz) || offset%length != 0:
+		return nil, fmt.Errorf("object %d: %d bytes of data at %d, block size %d", num, length, offset, o.blksz)
+	}
+	return o, nil
+}
+
+func (ds *Dataset) freeObjects(first, end uint64) {
+	// The range may be anything up to 2^64 long, so the shorter way is taken.
+	if end-first > uint64(len(ds.objects)) {
+		for num := range ds.objects {
+			if num >= first && num < end {
+				delete(ds.objects, num)
+			}
+		}
+		return
+	}
+	for num := first; num < end; num++ {
+		delete(ds.objects, num)
+	}
+}
+
+func (ds *Dataset) freeRange(rec zstream.Free) error {
+	o := ds.objects[rec.Number]
+	if o == nil {
+		return fmt.Errorf("hole in object %d, which does not exist", rec.Number)
+	}
+	bs := uint64(o.blksz)
+	first, end := rec.Offset/bs, (rec.Offset+rec.Length)/bs
+	if rec.Offset+rec.Length == ^uint64(0) {
+		end = ^uint64(0)
+	}
+	if rec.Offset%bs != 0 {
+		// A part of a block would have to be cleared: no sender does that.
+		if r, _ := o.find(first); r != nil {
+			return fmt.Errorf("object %d: hole at %d, block size %d", rec.Number, rec.Offset, bs)
+		}
+		first++
+	}
+	if first < end {
+		o.punch(first, end)
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+// Package sniff opens data that may be compressed, by its first bytes: package
+// archives, summaries and vulnerability lists carry suffixes that say little
+// (spec pkgsrc.md sections 2 and 11.1).
+//
+// It reads gzip, bzip2, xz, zstd, and anything else as it is. How many bytes
+// come out is for the caller to bound; memory is bounded here: a window of at
+// most 256 MiB, for xz as far as the first block says it.
+package sniff
+
+import (
+	"bufio"
+	"bytes"
+	"compress/bzip2"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+)
+
+const maxWindow = 256 << 20 // xz -9 needs 64 MiB, zstd --ultra -22 128 MiB
+
+// Form is how data is compressed.
+type Form uint8
+
+// The forms; None is everything that is no other.
+const (
+	None Form = iota
+	Gzip
+	Bzip2
+	XZ
+	Zstd
+)
+
+func (f Form) String() string {
+	return [...]string{"none", "gzip", "bzip2", "xz", "zstd"}[f]
+}
+
+var magics = [...]struct {
+	form  Form
+	magic string
+}{
+	{Gzip, "\x1f\x8b"}, {Bzip2, "BZh"}, {XZ, "\xfd7zXZ\x00"}, {Zstd, "\x28\xb5\x2f\xfd"},
+}
+
+// Detect tells the form of data that begins with head, of which 6 bytes suffice.
+func Detect(head []byte) Form {
+	for _, m := range magics {
+		if bytes.HasPrefix(head, []byte(m.magic)) {
+			return m.form
+		}
+	}
+	return None
+}
+
+// Open returns what r holds, uncompressed, and how it was compressed. Close
+// frees memory; r is the caller's. Nothing is read ahead in the background.
+func Open(r io.Reader) (io.ReadCloser, Form, error) {
+	b := bufio.NewReaderSize(r, 64<<10)
+	head, err := b.Peek(6)
+	if err != nil && err != io.EOF {
+		return nil, None, err
+	}
+	form := Detect(head)
+	var out io.ReadCloser
+	switch form {
+	case Gzip:
+		out, err = gzip.NewReader(b)
+	case Bzip2:
+		out, err = io.NopCloser(bzip2.NewReader(b)), nil
+	case XZ:
+		out, err = openXZ(b)
+	case Zstd:
+		var d *zstd.Decoder
+		d, err = zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(maxWindow))
+		if err == nil {
+			out = d.IOReadCloser()
+		}
+	default:
+		return io.NopCloser(b), None, nil
+	}
+	if err != nil {
+		return nil, form, fmt.Errorf("%s: %w", form, noEOF(err))
+	}
+	return &reader{out, form}, form, nil
+}
+
+// All is Open and reading to the end, at most limit bytes.
+func All(r io.Reader, limit int64) ([]byte, error) {
+	c, _, err := Open(r)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	b, err := io.ReadAll(io.LimitReader(c, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("more than %d bytes", limit)
+	}
+	return b, nil
+}
+
+// reader names the form in errors.
+type reader struct {
+	io.ReadCloser
+	form Form
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("%s: %w", r.form, err)
+	}
+	return n, err
+}
+
+// noEOF makes an end in the middle of a header what it is.
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func openXZ(b *bufio.Reader) (io.ReadCloser, error) {
+	// The library takes the window's size from the data, up to 4 GiB.
+	head, err := b.Peek(12 + 1024)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	if w := xzWindow(head); w > maxWindow {
+		return nil, fmt.Errorf("needs a window of %d bytes, at most %d are used", w, maxWindow)
+	}
+	r, err := xz.NewReader(b)
+	if err != nil {
+		return nil, err
+	}
+	return io.NopCloser(r), nil
+}
+
+// xzWindow returns the dictionary size of the first block, 0 where it cannot be
+// told (.xz file format 1.1.0, sections 3.1 and 5.3.1).
+func xzWindow(head []byte) uint64 {
+	if len(head) < 14 || head[12] == 0 {
+		return 0
+	}
+	block := head[12:min(len(head), 12+(int(head[12])+1)*4)]
+	flags, rest := block[1], block[2:]
+	for _, present := range []byte{0x40, 0x80} { // compressed, uncompressed size
+		if flags&present != 0 {
+			_, n := binary.Uvarint(rest)
+			if n <= 0 {
+				return 0
+			}
+			rest = rest[n:]
+		}
+	}
+	for range int(flags&3) + 1 {
+		id, n := binary.Uvarint(rest)
+		if n <= 0 {
+			return 0
+		}
+		size, m := binary.Uvarint(rest[n:])
+		if m <= 0 || size > uint64(len(rest)-n-m) {
+			return 0
+		}
+		props := rest[n+m:]
+		if id == 0x21 && size == 1 {
+			bits := props[0] & 0x3f
+			return uint64(2|bits&1) << (bits/2 + 11)
+		}
+		rest = props[size:]
+	}
+	return 0
+}

@@ -3,37 +3,157 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"net"
 	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/TritonDataCenter/engbld/tools/fault"
 )
+
+// PackageHost is the host in the addresses that sandbox images look for
+// packages at; no such host exists.
+const PackageHost = "pkgsrc.example.invalid"
 
 // Options set up a sandbox. The zero value works.
 type Options struct {
-	Dir    string  // state of the image server (images added to it); "" keeps none beyond Close
-	Faults *Faults // nil: nothing fails
+	// Dir holds the state of the image server: images that were added to it,
+	// and authkeys/USER.keys, the public keys of its users. Several sandboxes
+	// may share it at once. "" keeps state in a temporary directory until Close.
+	Dir    string
+	Faults *Faults          // nil: nothing fails
+	Data   fs.FS            // nil is Data()
+	Now    func() time.Time // of the image server; nil is time.Now
 }
 
 // Sandbox is a set of running servers.
-type Sandbox struct{}
+type Sandbox struct {
+	images, packages *http.Server
+	imageURL         string
+	packageURL       string
+	temp             string // removed at Close
+	stop             func() bool
+	close            func() error
+}
 
 // Start starts the servers on free ports of 127.0.0.1. They run until Close
 // or until ctx is done.
-func Start(ctx context.Context, o Options) (*Sandbox, error) { return nil, errors.ErrUnsupported }
+func Start(ctx context.Context, o Options) (*Sandbox, error) {
+	if o.Data == nil {
+		o.Data = Data()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Faults == nil {
+		o.Faults = new(Faults)
+	}
+	s := new(Sandbox)
+	s.close = sync.OnceValue(s.shutdown)
+	if o.Dir == "" {
+		dir, err := os.MkdirTemp("", ".engbld-sandbox-")
+		if err != nil {
+			return nil, fault.Step.Errorf("sandbox: %w", err)
+		}
+		s.temp, o.Dir = dir, dir
+	}
+	state, err := openState(o.Data, filepath.Join(o.Dir, "images"))
+	if err == nil {
+		s.images, s.imageURL, err = serve(ctx, o.Faults.wrap(newImageServer(state, o)))
+	}
+	if err == nil {
+		s.packages, s.packageURL, err = serve(ctx, o.Faults.wrap(&packageServer{data: o.Data}))
+	}
+	if err != nil {
+		return nil, errors.Join(fault.Step.Errorf("sandbox: %w", err), s.Close())
+	}
+	s.stop = context.AfterFunc(ctx, func() { _ = s.close() })
+	return s, nil
+}
+
+func serve(ctx context.Context, h http.Handler) (*http.Server, string, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, "", fmt.Errorf("listening on the loopback interface: %w", err)
+	}
+	srv := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 30 * time.Second,
+		ErrorLog:          discardLog(),
+	}
+	go func() { _ = srv.Serve(l) }() // ends with ErrServerClosed
+	return srv, "http://" + l.Addr().String(), nil
+}
 
 // ImageURL returns the image server's address, without a final slash.
-func (s *Sandbox) ImageURL() string { return "" }
+func (s *Sandbox) ImageURL() string { return s.imageURL }
 
 // PackageURL returns the address that stands for https://pkgsrc.example.invalid,
 // without a final slash.
-func (s *Sandbox) PackageURL() string { return "" }
+func (s *Sandbox) PackageURL() string { return s.packageURL }
+
+// Close stops the servers and removes state that was not to be kept.
+func (s *Sandbox) Close() error {
+	if s.stop != nil {
+		s.stop()
+	}
+	return s.close()
+}
+
+func (s *Sandbox) shutdown() error {
+	var errs []error
+	for _, srv := range []*http.Server{s.images, s.packages} {
+		if srv != nil {
+			errs = append(errs, srv.Close())
+		}
+	}
+	if s.temp != "" {
+		errs = append(errs, os.RemoveAll(s.temp))
+	}
+	return errors.Join(errs...)
+}
 
 // Transport returns a transport for everything that runs in the sandbox: it
 // leads the addresses in the sandbox's images to the loopback servers and
 // refuses every host that is not this machine. A nil base is a plain transport
 // without proxies.
-func (s *Sandbox) Transport(base http.RoundTripper) http.RoundTripper { return nil }
+func (s *Sandbox) Transport(base http.RoundTripper) http.RoundTripper {
+	if base == nil {
+		base = &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute}
+	}
+	target, err := url.Parse(s.packageURL)
+	if err != nil {
+		panic(err) // our own address
+	}
+	return &transport{base: base, packages: target.Host}
+}
 
-// Close stops the servers.
-func (s *Sandbox) Close() error { return nil }
+type transport struct {
+	base     http.RoundTripper
+	packages string // host and port
+}
 
-// Faults makes servers fail on demand. See Add.
-type Faults struct{}
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	host := req.URL.Hostname()
+	if host == PackageHost {
+		mapped := req.Clone(req.Context())
+		mapped.URL.Scheme, mapped.URL.Host, mapped.Host = "http", t.packages, ""
+		resp, err := t.base.RoundTrip(mapped)
+		if resp != nil {
+			resp.Request = req // redirects are relative to the address that was asked for
+		}
+		return resp, err
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return t.base.RoundTrip(req)
+	}
+	if req.Body != nil {
+		req.Body.Close()
+	}
+	return nil, fault.Network.Errorf("the sandbox has no network, so no %s", host)
+}

@@ -1,0 +1,477 @@
+package dataset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/TritonDataCenter/engbld/tools/fstree"
+	"github.com/TritonDataCenter/engbld/tools/zstream"
+)
+
+// file is one object of the file system to be written: a node of the tree, or a
+// member of a hidden attribute directory.
+type file struct {
+	node   *fstree.Node
+	base   *object // what it comes from; nil: made since
+	keep   bool    // has base's number, GEN and data
+	num    uint64
+	parent *file
+	path   string // one of its names, for errors; "" where nothing changed
+	names  int
+	others []*file // directories of its names but the first
+	xattr  *file   // hidden attribute directory of a file that is not kept
+
+	entries bool // a directory whose entries must be written
+	fat     bool // its ZAP in the base is a fat one
+	salt    uint64
+	bonus   []byte // nil: no record needed
+	spill   []byte
+}
+
+// plan decides which objects a stream holds.
+type plan struct {
+	ctx      context.Context
+	base     *Dataset
+	full     bool
+	opts     Options
+	files    []*file // in walk order, hidden ones behind their owners
+	byNode   map[*fstree.Node]*file
+	reached  map[uint64]bool // base's objects that have names, or belong to one; true: kept
+	gen      uint64          // of new objects
+	projects bool            // new files get a project id, since base's root has one
+	root     *file
+	layouts  layoutTable
+}
+
+func newPlan(ctx context.Context, base *Dataset, tree *fstree.Tree, opts Options, full bool) (*plan, error) {
+	p := &plan{
+		ctx: ctx, base: base, full: full, opts: opts,
+		byNode: make(map[*fstree.Node]*file), reached: make(map[uint64]bool),
+	}
+	if opts.Now.Nsec < 0 || opts.Now.Nsec >= 1e9 {
+		return nil, fmt.Errorf("the time has %d nanoseconds", opts.Now.Nsec)
+	}
+	if !full {
+		if err := p.reach(base.root, 0); err != nil {
+			return nil, fmt.Errorf("the base: %w", err)
+		}
+	}
+	for _, num := range base.numbers {
+		// GEN lies at one place in all layouts (section 9).
+		if o := base.objects[num]; o.isFile() {
+			in, _, err := base.inode(o)
+			if err != nil {
+				return nil, fmt.Errorf("the base: %w", err)
+			}
+			p.gen = max(p.gen, in.gen)
+		}
+	}
+	if o := base.objects[base.root]; o != nil {
+		in, _, err := base.inode(o)
+		if err != nil {
+			return nil, fmt.Errorf("the base: %w", err)
+		}
+		p.projects = in.holds(attrProjID)
+	}
+	if p.gen++; p.gen == 0 {
+		return nil, errors.New("the base has files of the last possible generation")
+	}
+	if err := p.walk(tree.Root, nil, ".", 0); err != nil {
+		return nil, err
+	}
+	p.root = p.files[0]
+	if err := p.settle(); err != nil {
+		return nil, err
+	}
+	p.number()
+	p.layouts = newLayoutTable(&base.sa)
+	for i, f := range p.files {
+		if i%1024 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err := p.attributes(f); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.path, err)
+		}
+	}
+	return p, p.layouts.err
+}
+
+// reach marks everything that can be found from directory num on.
+func (p *plan) reach(num uint64, depth int) error {
+	if _, again := p.reached[num]; again {
+		return fmt.Errorf("directory %d is found twice", num)
+	}
+	p.reached[num] = false
+	if depth > maxDepth {
+		return fmt.Errorf("more than %d directories below each other", maxDepth)
+	}
+	z, err := p.base.readZap(num)
+	if err != nil {
+		return err
+	}
+	for i := range z.entries {
+		child := z.entries[i].value & entryObject
+		o := p.base.objects[child]
+		switch {
+		case o == nil:
+			return fmt.Errorf("directory %d: %q is object %d, which does not exist", num, z.entries[i].name, child)
+		case o.typ == zstream.TypeDirectory:
+			if err := p.reach(child, depth+1); err != nil {
+				return err
+			}
+			err = p.reachXattr(o)
+		default:
+			if _, again := p.reached[child]; !again {
+				p.reached[child] = false
+				err = p.reachXattr(o)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if depth == 0 {
+		return p.reachXattr(p.base.objects[num])
+	}
+	return nil
+}
+
+// reachXattr marks an object's hidden attribute directory and its members.
+func (p *plan) reachXattr(o *object) error {
+	members, dir, err := p.base.hidden(o)
+	if err != nil || dir == 0 {
+		return err
+	}
+	p.reached[dir] = false
+	for i := range members {
+		p.reached[members[i].value&entryObject] = false
+	}
+	return nil
+}
+
+// hidden returns the number of o's hidden attribute directory, 0 where there is
+// none, and its entries.
+func (ds *Dataset) hidden(o *object) ([]zapEntry, uint64, error) {
+	in, _, err := ds.inode(o)
+	if err != nil || in.xattr == 0 {
+		return nil, 0, err
+	}
+	dir := ds.objects[in.xattr]
+	if dir == nil || dir.typ != zstream.TypeDirectory {
+		return nil, 0, fmt.Errorf("object %d: its attribute directory %d does not exist", o.num, in.xattr)
+	}
+	z, err := ds.readZap(in.xattr)
+	if err != nil {
+		return nil, 0, err
+	}
+	for i := range z.entries {
+		if m := ds.objects[z.entries[i].value&entryObject]; m == nil || m.typ != zstream.TypePlainFile {
+			return nil, 0, fmt.Errorf("object %d: its attribute %q is no file", o.num, z.entries[i].name)
+		}
+	}
+	return z.entries, in.xattr, nil
+}
+
+// walk enters a node and what is below it.
+func (p *plan) walk(n *fstree.Node, parent *file, path string, depth int) error {
+	if f := p.byNode[n]; f != nil {
+		if n.IsDir() {
+			return fmt.Errorf("%s: the directory is also %s", path, f.path)
+		}
+		f.names++
+		f.others = append(f.others, parent)
+		return nil
+	}
+	if len(p.files)%1024 == 0 && p.ctx.Err() != nil {
+		return p.ctx.Err()
+	}
+	if depth > maxDepth {
+		return fmt.Errorf("%s: more than %d directories below each other", path, maxDepth)
+	}
+	f := &file{node: n, parent: parent, path: path, names: 1}
+	if err := checkNode(n); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if parent == nil {
+		f.parent = f
+	}
+	p.byNode[n] = f
+	p.files = append(p.files, f)
+	if err := p.origin(f); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if !n.IsDir() {
+		return nil
+	}
+	for _, name := range n.List() {
+		if !validName(name) {
+			return fmt.Errorf("%s: file name %q cannot be stored", path, name)
+		}
+		if err := p.walk(n.Child(name), f, path+"/"+name, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkNode(n *fstree.Node) error {
+	for _, t := range []fstree.Time{n.ATime, n.MTime, n.CTime, n.BTime} {
+		if t.Nsec < 0 || t.Nsec >= 1e9 {
+			return fmt.Errorf("a time with %d nanoseconds", t.Nsec)
+		}
+	}
+	switch n.Type() {
+	case fstree.TypeDir, fstree.TypeFifo, fstree.TypeSocket, fstree.TypeChar, fstree.TypeBlock:
+	case fstree.TypeRegular:
+		if s := n.Size(); s < 0 || s > maxSize {
+			return fmt.Errorf("a size of %d bytes", s)
+		}
+	case fstree.TypeSymlink:
+		if len(n.Target) == 0 || len(n.Target) >= maxTarget || slices.Contains([]byte(n.Target), 0) {
+			return fmt.Errorf("a symbolic link to %d bytes, or to a name with NUL", len(n.Target))
+		}
+	default:
+		return fmt.Errorf("mode %#o has no file type", n.Mode)
+	}
+	if n.Mode > 0o177777 {
+		return fmt.Errorf("mode %#o", n.Mode)
+	}
+	return nil
+}
+
+// origin finds the object a node comes from, and whether its data is still that.
+func (p *plan) origin(f *file) error {
+	n := f.node
+	if p.full || n.Base == 0 {
+		return nil
+	}
+	kept, named := p.reached[n.Base]
+	o := p.base.objects[n.Base]
+	if !named || kept || !o.isFile() {
+		return nil // not of this base, or another copy of the node came first
+	}
+	in, _, err := p.base.inode(o)
+	if err != nil {
+		return err
+	}
+	if uint32(in.mode)&fstree.TypeMask != n.Type() {
+		return nil
+	}
+	f.base, f.keep = o, true
+	switch n.Type() {
+	case fstree.TypeRegular:
+		f.keep = n.Size() == int64(in.size) && (in.size == 0 || n.Content == fstree.Content(content{p.base, o, int64(in.size)}))
+	case fstree.TypeSymlink:
+		f.keep = n.Target == string(in.target)
+	case fstree.TypeChar, fstree.TypeBlock:
+		f.keep = n.Rdev == in.rdev
+	}
+	if f.keep {
+		p.reached[o.num] = true
+	}
+	return nil
+}
+
+// settle finds the directories whose entries differ, and gives up the numbers
+// of objects that cannot be changed in place but must be (section 15: those with
+// spill blocks, large dnodes, large blocks; and those without room for more ACL
+// entries). One such object changes its
+// directory, and that may be one of them again.
+func (p *plan) settle() error {
+	var awkward []*file
+	for _, f := range p.files {
+		if f.keep && f.node.IsDir() {
+			z, err := p.base.readZap(f.base.num)
+			if err != nil {
+				return fmt.Errorf("%s: %w", f.path, err)
+			}
+			f.fat, f.salt = z.fat, z.salt
+			f.entries = p.entriesDiffer(f, z)
+		}
+		if f.keep && (!f.base.standsAlone() || len(f.base.bonus) > bonusRoom-8*maxTrivial) {
+			awkward = append(awkward, f)
+		}
+	}
+	for again := true; again; {
+		again = false
+		for _, f := range awkward {
+			if !f.keep {
+				continue
+			}
+			differs, err := p.differs(f)
+			if err != nil {
+				return fmt.Errorf("%s: %w", f.path, err)
+			}
+			if differs {
+				f.keep, again = false, true
+				p.reached[f.base.num] = false
+			}
+		}
+		// Files given up above are found in their directories here.
+		if again {
+			for _, f := range p.files {
+				if f.keep && f.node.IsDir() && !f.entries {
+					f.entries = p.childrenMoved(f)
+				}
+			}
+		}
+	}
+	// Hidden attributes stay with their files.
+	files := p.files
+	p.files = make([]*file, 0, len(files))
+	for _, f := range files {
+		p.files = append(p.files, f)
+		if f.base == nil {
+			continue
+		}
+		if err := p.settleHidden(f); err != nil {
+			return fmt.Errorf("%s: attributes: %w", f.path, err)
+		}
+	}
+	return nil
+}
+
+// settleHidden keeps f's hidden attribute directory. If f has another number
+// now, the directory's PARENT changes, and so the directory is one of p.files.
+func (p *plan) settleHidden(f *file) error {
+	members, dirNum, err := p.base.hidden(f.base)
+	if err != nil || dirNum == 0 {
+		return err
+	}
+	if f.keep {
+		p.reached[dirNum] = true
+		for i := range members {
+			p.reached[members[i].value&entryObject] = true
+		}
+		return nil
+	}
+	enter := func(num uint64, parent *file, path string) (*file, error) {
+		n, err := p.base.fsNode(num)
+		if err != nil {
+			return nil, err
+		}
+		h := &file{node: n, base: p.base.objects[num], parent: parent, path: path, names: 1}
+		p.byNode[n] = h
+		p.files = append(p.files, h)
+		return h, nil
+	}
+	dir, err := enter(dirNum, f, f.path+" (attributes)")
+	if err != nil {
+		return err
+	}
+	f.xattr = dir
+	z, err := p.base.readZap(dirNum)
+	if err != nil {
+		return err
+	}
+	dir.fat, dir.salt = z.fat, z.salt
+	dir.keep = dir.base.standsAlone()
+	p.reached[dirNum] = dir.keep
+	for i := range members {
+		num := members[i].value & entryObject
+		m, err := enter(num, dir, f.path+" (attribute "+members[i].name+")")
+		if err != nil {
+			return err
+		}
+		m.keep = dir.keep || m.base.standsAlone()
+		p.reached[num] = m.keep
+		dir.entries = dir.entries || !m.keep
+		dir.node.Add(members[i].name, m.node)
+	}
+	dir.entries = dir.entries || !dir.keep
+	return nil
+}
+
+// entriesDiffer compares a directory with what it was. Children count by the
+// object they keep.
+func (p *plan) entriesDiffer(f *file, z *zapTable) bool {
+	if f.node.Len() != len(z.entries) {
+		return true
+	}
+	for i := range z.entries {
+		e := &z.entries[i]
+		child := f.node.Child(e.name)
+		if child == nil {
+			return true
+		}
+		c := p.byNode[child]
+		if !c.keep || e.value != c.base.num|uint64(child.Type()>>12)<<entryType {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *plan) childrenMoved(f *file) bool {
+	for _, name := range f.node.List() {
+		if !p.byNode[f.node.Child(name)].keep {
+			return true
+		}
+	}
+	return false
+}
+
+// differs tells whether a kept object needs a record.
+func (p *plan) differs(f *file) (bool, error) {
+	if f.entries {
+		return true, nil
+	}
+	in, vals, err := p.base.inode(f.base)
+	if err != nil {
+		return false, err
+	}
+	for i, v := range p.wanted(f, &in, vals, func(f *file) uint64 {
+		if f.keep {
+			return f.base.num
+		}
+		return math.MaxUint64
+	}) {
+		if i >= len(vals) || v.id != vals[i].id || string(v.data) != string(vals[i].data) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// number gives new objects the numbers above the base's, in walk order.
+func (p *plan) number() {
+	next := uint64(1)
+	for _, num := range p.base.numbers {
+		next = max(next, num+uint64(p.base.objects[num].slots))
+	}
+	for _, f := range p.files {
+		if f.keep {
+			f.num = f.base.num
+			continue
+		}
+		f.num = next
+		next++
+	}
+}
+
+// attributes decides whether an object needs a record, and makes its bonus
+// buffer if so.
+func (p *plan) attributes(f *file) error {
+	var in inode
+	var vals []value
+	var err error
+	if f.base != nil {
+		if in, vals, err = p.base.inode(f.base); err != nil {
+			return err
+		}
+	}
+	want := p.wanted(f, &in, vals, func(f *file) uint64 { return f.num })
+	if f.keep && !f.entries && slices.EqualFunc(want, vals, func(a, b value) bool {
+		return a.id == b.id && string(a.data) == string(b.data)
+	}) {
+		return nil
+	}
+	f.bonus, f.spill, err = p.base.sa.build(want, p.layouts.number)
+	if err == nil && f.keep && f.spill != nil {
+		err = errors.New("its attributes have outgrown its object")
+	}
+	return err
+}

@@ -19,8 +19,12 @@ package install
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
+	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fstree"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/archive"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/pkgdb"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/repository"
 )
@@ -70,31 +74,149 @@ type Change struct {
 
 // Installer works on one root. It is not safe for concurrent use.
 type Installer struct {
-	opts Options
-	db   *pkgdb.DB
+	opts     Options
+	root     *fstree.Tree
+	log      Logger
+	db       *pkgdb.DB
+	accept   Accepted
+	archive  archive.Options
+	accounts accounts
+	counters counters
+	platform platform
+
+	files        map[string]string // the database of files
+	hadFiles     bool              // it was there
+	filesChanged bool
+
+	names   []string // cache of Installed
+	loaded  map[string]*loaded
+	changes []Change
 }
 
-// New reads the target's configuration and package database. Faults in Accept
-// are fault.Usage.
-func New(ctx context.Context, opts Options) (*Installer, error) { panic("not yet") }
+type silent struct{}
 
-// FullUpgrade does what "pkgin -y full-upgrade" does, run until nothing is to
-// do (spec pkgsrc.md section 10.4).
-func (in *Installer) FullUpgrade(ctx context.Context) error { panic("not yet") }
+func (silent) Infof(string, ...any) {}
+func (silent) Warnf(string, ...any) {}
+
+// New reads the target's configuration and package database. Faults in Accept
+// are fault.Usage. A keyring that cannot be read fails the first signed package.
+func New(ctx context.Context, opts Options) (*Installer, error) {
+	if opts.Root == nil || opts.Spool == nil {
+		return nil, fmt.Errorf("install: no root or no spool")
+	}
+	in := &Installer{opts: opts, root: opts.Root, log: opts.Log, files: map[string]string{}, loaded: map[string]*loaded{}}
+	if in.log == nil {
+		in.log = silent{}
+	}
+	var err error
+	if in.accept, err = ParseAccept(opts.Accept); err != nil {
+		return nil, err
+	}
+	cfg, err := pkgdb.ReadConfig(opts.Root)
+	if err != nil {
+		return nil, err
+	}
+	if in.db, err = pkgdb.Open(opts.Root, cfg); err != nil {
+		return nil, err
+	}
+	in.accounts = accounts{root: opts.Root}
+	in.counters = counters{opts.Root, cfg.RefcountDir}
+	if in.archive, err = archiveOptions(opts, cfg); err != nil {
+		return nil, err
+	}
+	pairs, had, err := in.db.Files()
+	if err != nil {
+		return nil, err
+	}
+	in.hadFiles = had
+	for _, p := range pairs {
+		in.files[p.Path] = p.Package
+	}
+	if in.platform, err = in.targetPlatform(); err != nil {
+		return nil, err
+	}
+	return in, ctx.Err()
+}
+
+// maxKeyring bounds the target's keyring.
+const maxKeyring = 16 << 20
+
+// archiveOptions takes policy and keyring from the target itself.
+func archiveOptions(opts Options, cfg *pkgdb.Config) (archive.Options, error) {
+	a := archive.Options{Spool: opts.Spool}
+	var err error
+	if a.Policy, err = archive.ParsePolicy(or(opts.Policy, cfg.VerifiedInstallation)); err != nil {
+		return a, err
+	}
+	if cfg.KeyringVerify == "" {
+		a.KeyringErr = fmt.Errorf("pkg_install.conf names none (GPG_KEYRING_VERIFY)")
+		return a, nil
+	}
+	raw, err := opts.Root.ReadFile(cfg.KeyringVerify, maxKeyring)
+	if err == nil {
+		a.Keyring, err = archive.ReadKeyring(raw)
+	}
+	a.KeyringErr = err
+	return a, nil
+}
 
 // Add does what "pkg_add -U ARGS" does: names or patterns are installed, or
 // replaced where they are installed; dependencies that are installed and match
 // stay as they are. It stops at the first failure.
-func (in *Installer) Add(ctx context.Context, args []string) error { panic("not yet") }
+func (in *Installer) Add(ctx context.Context, args []string) error {
+	for _, arg := range args {
+		name, repo, ok, err := in.opts.Repos.Find(ctx, arg)
+		if err != nil {
+			return fmt.Errorf("package %s: %w", arg, err)
+		}
+		if !ok {
+			return fault.Network.Errorf("no package found for %q", arg)
+		}
+		if err := in.put(ctx, name, repo, how{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
-// Finish writes the database of files. Nothing may be called behind it.
-func (in *Installer) Finish(ctx context.Context) error { panic("not yet") }
+// Finish writes the database of files, if packages were changed. Where there
+// was none it is made from all records, as "pkg_admin rebuild" does.
+func (in *Installer) Finish(ctx context.Context) error {
+	if !in.filesChanged && in.hadFiles || len(in.Installed()) == 0 && !in.hadFiles {
+		return ctx.Err()
+	}
+	pairs := make([]pkgdb.Pair, 0, len(in.files))
+	for path, pkg := range in.files {
+		pairs = append(pairs, pkgdb.Pair{Path: path, Package: pkg})
+	}
+	if !in.hadFiles {
+		all, err := in.db.Rebuild()
+		if err != nil {
+			return err
+		}
+		for _, p := range all {
+			if _, have := in.files[p.Path]; !have {
+				pairs = append(pairs, p)
+			}
+		}
+	}
+	if err := in.root.WriteFile(in.db.Config.DBDir+"/"+pkgdb.ByFile, pkgdb.WriteByFile(pairs), 0o644); err != nil {
+		return fmt.Errorf("database of files: %w", err)
+	}
+	in.hadFiles, in.filesChanged = true, false
+	return ctx.Err()
+}
 
 // DB is the package database as it stands.
 func (in *Installer) DB() *pkgdb.DB { return in.db }
 
 // Installed lists the full names of the installed packages, sorted.
-func (in *Installer) Installed() []string { panic("not yet") }
+func (in *Installer) Installed() []string {
+	if in.names == nil {
+		in.names = slices.DeleteFunc(in.db.Names(), func(name string) bool { return !in.db.Has(name) })
+	}
+	return slices.Clone(in.names)
+}
 
 // Changes lists what was done so far, in order.
-func (in *Installer) Changes() []Change { panic("not yet") }
+func (in *Installer) Changes() []Change { return slices.Clone(in.changes) }

@@ -1,0 +1,189 @@
+package install
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/plist"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/version"
+)
+
+// check is all that can stand against a package, before its first change: build
+// information, commands that cannot be run, what needs the replaced version,
+// and conflicts. It returns how the replaced package is to be removed.
+func (in *Installer) check(l *loaded, old string, h how) (*removal, error) {
+	if err := in.checkPlatform(l); err != nil {
+		return nil, err
+	}
+	if err := in.accept.check(l.findings); err != nil {
+		return nil, err
+	}
+	for _, e := range l.Plist.Files() {
+		if err := confined(e.Arg); err != nil {
+			return nil, fault.Step.Errorf("package %s: +CONTENTS line %d: %w", l.Name, e.Line, err)
+		}
+	}
+	var gone *removal
+	if old != "" {
+		var err error
+		if gone, err = in.planRemoval(old); err != nil {
+			return nil, err
+		}
+		if err := in.checkDependents(l, old, h); err != nil {
+			return nil, err
+		}
+	}
+	if err := in.checkConflicts(l, old); err != nil {
+		return nil, err
+	}
+	return gone, nil
+}
+
+// confined refuses names that lead out of the prefix.
+func confined(name string) error {
+	if name == "" || strings.HasPrefix(name, "/") || slices.Contains(strings.Split(name, "/"), "..") {
+		return fmt.Errorf("%q leads out of the prefix", name)
+	}
+	return nil
+}
+
+func (in *Installer) checkPlatform(l *loaded) error {
+	get := func(name string) string {
+		if v := l.build[name]; len(v) > 0 {
+			return v[0]
+		}
+		return ""
+	}
+	for _, name := range []string{"OPSYS", "OS_VERSION", "MACHINE_ARCH"} {
+		if get(name) == "" {
+			return fault.Step.Errorf("package %s: +BUILD_INFO does not say %s", l.Name, name)
+		}
+	}
+	if v := get("PKGTOOLS_VERSION"); len(v) != 8 || strings.Trim(v, "0123456789") != "" {
+		return fault.Step.Errorf("package %s: PKGTOOLS_VERSION %q is no date", l.Name, v)
+	}
+	want := in.platform
+	if want.machine == "" {
+		return nil // nothing is installed that could be compared with
+	}
+	if opsys := get("OPSYS"); want.opsys != "" && opsys != want.opsys {
+		return fault.Step.Errorf("package %s is for %s, the target is %s", l.Name, opsys, want.opsys)
+	}
+	if m := get("MACHINE_ARCH"); m != want.machine {
+		return fault.Step.Errorf("package %s is for %s, the target is %s", l.Name, m, want.machine)
+	}
+	if v := get("OS_VERSION"); want.osVersion != "" && v != want.osVersion && in.db.Config.CheckOSVersion {
+		in.log.Warnf("%s was built for version %s, the target is %s", l.Name, v, want.osVersion)
+	}
+	return nil
+}
+
+// platform is what packages must be for.
+type platform struct{ opsys, osVersion, machine string }
+
+// targetPlatform asks the installed packages, those of the package tools first.
+func (in *Installer) targetPlatform() (platform, error) {
+	names := in.Installed()
+	slices.SortStableFunc(names, func(a, b string) int {
+		rank := func(s string) int {
+			if strings.HasPrefix(s, "pkg_install-") || strings.HasPrefix(s, "pkgin-") {
+				return 0
+			}
+			return 1
+		}
+		return rank(a) - rank(b)
+	})
+	p := platform{machine: in.opts.MachineArch}
+	for _, name := range names {
+		r, err := in.db.Record(name)
+		if err != nil {
+			return p, err
+		}
+		if m := r.BuildInfo["MACHINE_ARCH"]; len(m) > 0 && m[0] != "" {
+			p.machine = or(p.machine, m[0])
+			if v := r.BuildInfo["OPSYS"]; len(v) > 0 {
+				p.opsys = v[0]
+			}
+			if v := r.BuildInfo["OS_VERSION"]; len(v) > 0 {
+				p.osVersion = v[0]
+			}
+			break
+		}
+	}
+	return p, nil
+}
+
+// checkDependents sees that what needs the old version is content with the new one.
+func (in *Installer) checkDependents(l *loaded, old string, h how) error {
+	r, err := in.db.Record(old)
+	if err != nil {
+		return err
+	}
+	for _, by := range r.RequiredBy {
+		if !in.db.Has(by) {
+			continue
+		}
+		dep, err := in.db.Record(by)
+		if err != nil {
+			return err
+		}
+		for _, pattern := range dep.Plist.Deps() {
+			before, err := version.Match(pattern, old)
+			if err != nil {
+				return err
+			}
+			now, err := version.Match(pattern, l.Name)
+			if err != nil {
+				return err
+			}
+			if before && !now {
+				text := fmt.Sprintf("dependency %q of %s is fulfilled by %s, but not by %s", pattern, by, old, l.Name)
+				if !h.force {
+					return fault.Step.Errorf("%s", text)
+				}
+				in.log.Warnf("%s", text)
+			}
+		}
+	}
+	return nil
+}
+
+func (in *Installer) checkConflicts(l *loaded, old string) error {
+	for _, have := range in.Installed() {
+		if have == old {
+			continue
+		}
+		for _, pattern := range l.Plist.Conflicts() {
+			ok, err := version.Match(pattern, have)
+			if err != nil {
+				return fault.Step.Errorf("package %s: conflict %q: %w", l.Name, pattern, err)
+			}
+			if ok {
+				return fault.Step.Errorf("package %s conflicts with %q, and %s is installed", l.Name, pattern, have)
+			}
+		}
+		r, err := in.db.Record(have)
+		if err != nil {
+			return err
+		}
+		for _, pattern := range r.Plist.Conflicts() {
+			if ok, err := version.Match(pattern, l.Name); err == nil && ok {
+				return fault.Step.Errorf("installed package %s conflicts with %q, which %s is", have, pattern, l.Name)
+			}
+		}
+	}
+	// Only the database is asked, not the tree; without one nothing is found. So
+	// does pkg_add.
+	for _, e := range l.Plist.Entries {
+		if e.Kind != plist.File || e.Ignored {
+			continue
+		}
+		other, ok := in.files[l.prefix+"/"+e.Arg]
+		if ok && other != old && other != l.Name && !strings.HasPrefix(other, pkgDirMark) {
+			return fault.Step.Errorf("package %s conflicts with %s: both have %s", l.Name, other, e.Arg)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+package install
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// infoTool keeps the index of info files where the platform has no program for
+// it. Without it in the target nothing happens, as with the genuine scripts
+// (spec pkgsrc.md section 8.2).
+const infoTool = "/opt/local/bin/pkg_install-info"
+
+// infoHead begins a new index.
+const infoHead = `This is the file .../info/dir, which contains the
+topmost node of the Info hierarchy, called (dir)Top.
+The first time you invoke Info you start off looking at this node.
+` + "\x1f" + `
+File: dir,	Node: Top	This is the top of the INFO tree
+
+* Menu:
+`
+
+// infoEntry is a menu line, with its continuation lines, for a section.
+type infoEntry struct{ section, text string }
+
+// infoFiles does the "# INFO:" lines: entries of the files are put into the
+// index beside them, or taken out.
+func (in *Installer) infoFiles(o *owner, remove bool) error {
+	for _, l := range o.lines("INFO", false) {
+		f := fields(l, 2)
+		file := o.abs(f[0])
+		if !in.regular(file) || !in.regular(infoTool) {
+			continue
+		}
+		dir := path.Dir(file)
+		if f[1] != "" {
+			dir = o.abs(f[1])
+		}
+		index := path.Join(dir, "dir")
+		raw, err := in.root.ReadFile(file, maxSmall<<4)
+		if err != nil {
+			return err
+		}
+		old, err := readOptional(in.root, index, maxSmall<<4)
+		if err != nil {
+			return err
+		}
+		if old == nil {
+			if remove {
+				continue
+			}
+			old = []byte(infoHead)
+		}
+		entries := readInfoEntries(string(raw))
+		if len(entries) == 0 {
+			in.log.Infof("%s: %s names no menu entry", o.pkg, file)
+			continue
+		}
+		text := string(old)
+		name := strings.TrimSuffix(path.Base(file), ".info")
+		text = dropInfo(text, name)
+		if !remove {
+			for _, e := range entries {
+				text = addInfo(text, e)
+			}
+		}
+		if text == string(old) && !remove && in.regular(index) {
+			continue
+		}
+		if err := in.root.WriteFile(index, []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readInfoEntries finds what an info file wants to have in the index.
+func readInfoEntries(text string) []infoEntry {
+	var entries []infoEntry
+	section, inside := "Miscellaneous", false
+	for l := range strings.SplitSeq(text, "\n") {
+		switch {
+		case strings.HasPrefix(l, "INFO-DIR-SECTION "):
+			section = strings.TrimSpace(strings.TrimPrefix(l, "INFO-DIR-SECTION "))
+		case strings.HasPrefix(l, "START-INFO-DIR-ENTRY"):
+			inside = true
+		case strings.HasPrefix(l, "END-INFO-DIR-ENTRY"):
+			inside = false
+		case inside && strings.HasPrefix(l, "* "):
+			entries = append(entries, infoEntry{section, l + "\n"})
+		case inside && len(entries) > 0 && l != "":
+			entries[len(entries)-1].text += l + "\n"
+		}
+	}
+	return entries
+}
+
+// pointsTo tells whether a menu line leads into the named info file.
+func pointsTo(line, name string) bool {
+	_, rest, ok := strings.Cut(line, ": (")
+	return ok && strings.HasPrefix(line, "* ") &&
+		(strings.HasPrefix(rest, name+")") || strings.HasPrefix(rest, name+".info)"))
+}
+
+// dropInfo takes a file's entries out of an index, and sections left empty.
+func dropInfo(text, name string) string {
+	lines := strings.SplitAfter(text, "\n")
+	var out []string
+	skipping := false
+	for _, l := range lines {
+		if skipping && (strings.HasPrefix(l, " ") || strings.HasPrefix(l, "\t")) {
+			continue
+		}
+		if skipping = pointsTo(l, name); !skipping {
+			out = append(out, l)
+		}
+	}
+	if len(out) == len(lines) {
+		return text
+	}
+	menu := slices.IndexFunc(out, func(l string) bool { return strings.HasPrefix(l, "* Menu:") })
+	for i := menu + 2; menu >= 0 && i < len(out); i++ {
+		last := i+1 >= len(out) || strings.TrimSpace(out[i+1]) == ""
+		if out[i-1] == "\n" && strings.TrimSpace(out[i]) != "" && !strings.HasPrefix(out[i], "* ") && last {
+			out = slices.Delete(out, i-1, i+1)
+			i--
+		}
+	}
+	return strings.Join(out, "")
+}
+
+// addInfo puts an entry into its section, in the order of the alphabet; a new
+// section comes last.
+func addInfo(text string, e infoEntry) string {
+	if !strings.HasSuffix(text, "\n") {
+		text += "\n"
+	}
+	lines := strings.SplitAfter(strings.TrimSuffix(text, "\n"), "\n")
+	lines[len(lines)-1] += "\n"
+	at := slices.Index(lines, e.section+"\n")
+	if at < 0 {
+		return text + "\n" + e.section + "\n" + e.text
+	}
+	for at++; at < len(lines) && strings.TrimSpace(lines[at]) != ""; at++ {
+		if strings.HasPrefix(lines[at], "* ") && strings.ToLower(lines[at]) > strings.ToLower(e.text) {
+			break
+		}
+	}
+	return strings.Join(slices.Insert(lines, at, e.text), "")
+}

@@ -1,0 +1,288 @@
+package install
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/archive"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/pkgdb"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/plist"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/repository"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/version"
+)
+
+// loaded is an archive that was read and found good, with its scripts taken apart.
+type loaded struct {
+	*archive.Package
+	repo      *repository.Repo
+	prefix    string
+	build     map[string][]string // +BUILD_INFO
+	install   *script             // nil without
+	deinstall *script
+	execs     map[int][]step // by index of the entry; nil steps are not run
+	findings  []Finding
+}
+
+// load fetches and reads a package. What was read is remembered; the content of
+// its files lies in the spool.
+func (in *Installer) load(ctx context.Context, name string, repo *repository.Repo, e *repository.Entry) (*loaded, error) {
+	if l := in.loaded[name]; l != nil {
+		return l, nil
+	}
+	var file string
+	var err error
+	if e != nil {
+		file, err = e.Fetch(ctx)
+	} else {
+		file, err = repo.Package(ctx, name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	p, err := archive.Open(ctx, name, f, in.archive)
+	if err != nil {
+		return nil, err
+	}
+	if p.Name != name {
+		return nil, fault.Step.Errorf("package %s: its packing list says that it is %s", name, p.Name)
+	}
+	for _, w := range p.Warnings {
+		in.log.Warnf("%s: %s", name, w)
+	}
+	l := &loaded{Package: p, repo: repo, prefix: p.Plist.Prefix(), execs: map[int][]step{}}
+	info, _ := p.Lookup("+BUILD_INFO")
+	l.build = pkgdb.ParseVars(string(info))
+	if raw, ok := p.Lookup("+INSTALL"); ok {
+		l.install = readScript(name, "+INSTALL", l.prefix, raw)
+		l.findings = append(l.findings, l.install.findings...)
+	}
+	if raw, ok := p.Lookup("+DEINSTALL"); ok {
+		l.deinstall = readScript(name, "+DEINSTALL", l.prefix, raw)
+	}
+	var bad []Finding
+	l.execs, bad = readExecs(name, plist.Exec, p.Plist)
+	l.findings = append(l.findings, bad...)
+	in.loaded[name] = l
+	return l, nil
+}
+
+// readExecs reads the commands of one kind in a packing list.
+func readExecs(pkg string, kind plist.Kind, list *plist.List) (map[int][]step, []Finding) {
+	execs := map[int][]step{}
+	var findings []Finding
+	last := ""
+	for i, e := range list.Entries {
+		if e.Ignored {
+			continue
+		}
+		if e.Kind == plist.File {
+			last = e.Arg
+		}
+		if e.Kind != kind {
+			continue
+		}
+		steps, ok := readSteps(plist.Expand(e.Arg, list.Prefix(), last))
+		if !ok {
+			action := ActionExec
+			if kind == plist.Unexec {
+				action = ActionUnexec
+			}
+			findings = append(findings, Finding{pkg, "+CONTENTS", e.Line, kind.String() + " " + e.Arg, action})
+			continue
+		}
+		execs[i] = steps
+	}
+	return execs, findings
+}
+
+// how says in which way a package is added.
+type how struct {
+	auto   bool     // it comes as a dependency
+	force  bool     // as with -D: a dependency that is not satisfied any more only warns
+	chain  []string // what is being added and waits for this one
+	entry  *repository.Entry
+	reason string
+}
+
+// put installs a package, or replaces the installed one of its name. The order
+// of everything is that of pkg_add (spec pkgsrc.md section 5).
+func (in *Installer) put(ctx context.Context, name string, repo *repository.Repo, h how) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if slices.Contains(h.chain, name) {
+		return fault.Step.Errorf("packages need each other in a circle: %s", strings.Join(append(h.chain, name), " needs "))
+	}
+	h.chain = append(slices.Clone(h.chain), name)
+	l, err := in.load(ctx, name, repo, h.entry)
+	if err != nil {
+		return err
+	}
+	old := in.installedBase(name)
+	gone, err := in.check(l, old, h)
+	if err != nil {
+		return err
+	}
+	var kept map[string][]byte
+	if old == "" {
+		if err := in.dependencies(ctx, l, h); err != nil {
+			return err
+		}
+		in.log.Infof("installing %s", name)
+	} else {
+		in.log.Infof("%s", replacing(old, name))
+		if kept, err = in.keep(old); err != nil {
+			return err
+		}
+		if err := in.remove(old, gone); err != nil {
+			return fmt.Errorf("replacing %s: %w", old, err)
+		}
+		if _, own := l.Lookup("+INSTALLED_INFO"); own {
+			delete(kept, "+INSTALLED_INFO")
+		}
+	}
+	if err := in.record(l, kept); err != nil {
+		return fmt.Errorf("record of %s: %w", name, err)
+	}
+	if old != "" {
+		if err := in.dependencies(ctx, l, h); err != nil {
+			return err
+		}
+	}
+	o := &owner{name, in.db.Dir(name), l.prefix, l.install}
+	if err := in.preInstall(o); err != nil {
+		return fmt.Errorf("package %s: %w", name, err)
+	}
+	in.say(l, "PRE-INSTALL")
+	if err := in.extract(l); err != nil {
+		return fmt.Errorf("package %s: %w", name, err)
+	}
+	if err := in.postInstall(o); err != nil {
+		return fmt.Errorf("package %s: %w", name, err)
+	}
+	in.say(l, "POST-INSTALL")
+	if err := in.leaveUndone(l); err != nil {
+		return fmt.Errorf("package %s: %w", name, err)
+	}
+	if h.auto && kept["+INSTALLED_INFO"] == nil {
+		if err := in.root.WriteFile(in.db.Dir(name)+"/+INSTALLED_INFO", []byte(pkgdb.Automatic), 0o644); err != nil {
+			return err
+		}
+	}
+	in.db.Forget(name)
+	if err := in.require(name, l.Plist.Deps()); err != nil {
+		return err
+	}
+	if text, ok := l.Lookup("+DISPLAY"); ok {
+		for line := range strings.SplitSeq(strings.TrimSuffix(string(text), "\n"), "\n") {
+			in.log.Infof("%s", line)
+		}
+	}
+	in.changes = append(in.changes, Change{Name: name, Old: old, SHA256: hex.EncodeToString(l.SHA256[:]), Size: l.Size,
+		Signed: l.Signed, Repo: repo.URL, Auto: h.auto})
+	return nil
+}
+
+func replacing(old, name string) string {
+	if old == name {
+		return "refreshing " + name
+	}
+	return "upgrading " + old + " to " + name
+}
+
+// installedBase is the installed package of the same name in whatever version,
+// "" where there is none.
+func (in *Installer) installedBase(name string) string {
+	base, _ := version.Split(name)
+	best := ""
+	for _, have := range in.Installed() {
+		if b, _ := version.Split(have); b == base && (best == "" || version.Better(have, best)) {
+			best = have
+		}
+	}
+	return best
+}
+
+// satisfied finds the best installed package that matches a pattern.
+func (in *Installer) satisfied(pattern string) (string, bool, error) {
+	return version.Best(pattern, in.Installed())
+}
+
+// dependencies installs what a package needs and what is not there. What is
+// installed and matches is never touched.
+func (in *Installer) dependencies(ctx context.Context, l *loaded, h how) error {
+	for _, pattern := range l.Plist.Deps() {
+		if _, ok, err := in.satisfied(pattern); ok || err != nil {
+			if err != nil {
+				return fmt.Errorf("package %s: dependency %q: %w", l.Name, pattern, err)
+			}
+			continue
+		}
+		name, repo, ok, err := in.opts.Repos.Find(ctx, pattern)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fault.Network.Errorf("no package found for %q: %s needs it", pattern, strings.Join(h.chain, " needs "))
+		}
+		if err := in.put(ctx, name, repo, how{auto: true, force: h.force, chain: h.chain}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// require enters a package into the +REQUIRED_BY of what it needs.
+func (in *Installer) require(name string, deps []string) error {
+	for _, pattern := range deps {
+		dep, ok, err := in.satisfied(pattern)
+		if err != nil || !ok {
+			continue // reported when it was to be installed
+		}
+		r, err := in.db.Record(dep)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(r.RequiredBy, name) {
+			continue
+		}
+		if err := in.writeRequired(dep, append(slices.Clone(r.RequiredBy), name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (in *Installer) writeRequired(name string, by []string) error {
+	defer in.db.Forget(name)
+	file := in.db.Dir(name) + "/+REQUIRED_BY"
+	if len(by) == 0 {
+		if _, err := in.root.Lstat(file); err != nil {
+			return nil
+		}
+		return in.root.Remove(file)
+	}
+	return in.root.WriteFile(file, []byte(strings.Join(by, "\n")+"\n"), 0o644)
+}
+
+// say prints what the script prints in a stage.
+func (in *Installer) say(l *loaded, stage string) {
+	if l.install == nil {
+		return
+	}
+	for _, m := range l.install.messages {
+		if strings.Contains(m.stage, stage) && (stage != "INSTALL" || m.stage == stage) {
+			in.log.Infof("%s", m.text)
+		}
+	}
+}

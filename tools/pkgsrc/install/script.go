@@ -1,0 +1,380 @@
+package install
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Action names what a package wants and this package cannot do faithfully. They
+// are what Options.Accept can name.
+type Action string
+
+// The actions.
+const (
+	ActionSMF       Action = "svccfg-import"    // a service manifest is imported
+	ActionSMFSite   Action = "svccfg-site"      // the same, accepted by copying it to /var/svc/manifest/site
+	ActionInstall   Action = "install-script"   // another command of +INSTALL
+	ActionDeinstall Action = "deinstall-script" // another command of +DEINSTALL
+	ActionExec      Action = "exec"             // an @exec that is none of the usual ones
+	ActionUnexec    Action = "unexec"           // the same for @unexec
+)
+
+// Finding is a place in a package that asks for something that cannot be done
+// faithfully without running it.
+type Finding struct {
+	Package string // full name
+	File    string // +INSTALL, +DEINSTALL or +CONTENTS
+	Line    int    // counted from 1
+	Text    string // the line, without surrounding blanks
+	Action  Action
+}
+
+func (f Finding) String() string {
+	return fmt.Sprintf("%s: %s line %d: %s", f.Package, f.File, f.Line, f.Text)
+}
+
+// helpers are the scripts that +INSTALL unpacks into the record (spec pkgsrc.md
+// section 8.3), with the tags of the data lines each of them works on. Those
+// that are not native run an indexer of the system, if it is there.
+var helpers = map[string]struct {
+	tags   []string
+	native bool
+}{
+	"+USERGROUP":   {[]string{"GROUP", "USER"}, true},
+	"+DIRS":        {[]string{"DIR"}, true},
+	"+FILES":       {[]string{"FILE"}, true},
+	"+PERMS":       {[]string{"PERMS"}, true},
+	"+SHELL":       {[]string{"SHELL"}, true},
+	"+INFO_FILES":  {[]string{"INFO"}, true},
+	"+FONTS":       {[]string{"FONTS"}, false},
+	"+ICON_THEMES": {[]string{"ICON_THEME"}, false},
+	"+SHLIBS":      {[]string{"SHLIB"}, false},
+}
+
+// unpacked is a helper as it lies in the record.
+type unpacked struct {
+	name string
+	body []byte
+}
+
+// message is text that a script prints on its way.
+type message struct{ stage, text string }
+
+// script is what +INSTALL or +DEINSTALL says.
+type script struct {
+	helpers  []unpacked
+	data     map[string][]string // tag of a native or indexing helper → fields of its lines, in file order
+	messages []message
+	findings []Finding
+	rebuild  bool // pkg_install's own: the database of files is made where it is missing
+}
+
+// manifestPath finds the file an SMF finding would import, "" where it is not plain.
+var manifestPath = regexp.MustCompile(`svccfg (?:-[a-z]+ )*import ["']?([^ "';|&]+)`)
+
+// readScript takes a script apart. What it finds depends on the text alone.
+func readScript(pkg, file, prefix string, raw []byte) *script {
+	r := &scriptReader{
+		script: &script{data: map[string][]string{}},
+		pkg:    pkg, file: file,
+		lines: strings.Split(string(raw), "\n"),
+		vars: map[string]string{"PKG_PREFIX": prefix, "PKGNAME": pkg,
+			"1": pkg, "0": "self", "SELF": "self", "PKG_METADATA_DIR": "record"},
+		helpers: map[string]*strings.Builder{},
+	}
+	commands, funcs, err := parse(string(raw))
+	if err != nil {
+		line := 1
+		fmt.Sscanf(err.Error(), "line %d", &line)
+		r.finding(line, ActionNone)
+		return r.script
+	}
+	r.funcs = funcs
+	for i := range commands {
+		r.command(&commands[i])
+	}
+	r.finish()
+	return r.script
+}
+
+// ActionNone stands for the action of the script's own kind.
+const ActionNone Action = ""
+
+type scriptReader struct {
+	*script
+	pkg, file string
+	lines     []string
+	vars      map[string]string
+	funcs     map[string]bool
+	helpers   map[string]*strings.Builder
+	order     []string
+}
+
+func (r *scriptReader) finding(line int, a Action) {
+	if a == ActionNone {
+		a = ActionInstall
+		if r.file == "+DEINSTALL" {
+			a = ActionDeinstall
+		}
+	}
+	text := ""
+	if line >= 1 && line <= len(r.lines) {
+		text = strings.TrimSpace(r.lines[line-1])
+	}
+	f := Finding{r.pkg, r.file, line, text, a}
+	if !slices.Contains(r.findings, f) {
+		r.findings = append(r.findings, f)
+	}
+}
+
+// dataLines are the script's lines "# TAG: fields" at column 0, in file order.
+func (r *scriptReader) dataLines(tag string) (lines []string) {
+	for _, l := range r.lines {
+		if strings.HasPrefix(l, "# "+tag+": ") {
+			lines = append(lines, l)
+		}
+	}
+	return lines
+}
+
+func (r *scriptReader) finish() {
+	for _, name := range r.order {
+		r.script.helpers = append(r.script.helpers, unpacked{name, []byte(r.helpers[name].String())})
+		for _, tag := range helpers[name].tags {
+			for _, l := range r.dataLines(tag) {
+				r.data[tag] = append(r.data[tag], strings.TrimPrefix(l, "# "+tag+": "))
+			}
+		}
+	}
+}
+
+var assignment = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
+
+// command sorts one simple command: usual, harmless, or a finding.
+func (r *scriptReader) command(c *command) {
+	if !r.substitutions(c) {
+		r.finding(c.line, ActionNone)
+		return
+	}
+	words := c.words
+	for len(words) > 0 && assignment.MatchString(words[0].text) {
+		name, value, _ := strings.Cut(words[0].text, "=")
+		if v, ok := resolve(value, r.vars); ok && len(c.words) == 1 {
+			r.vars[name] = v
+		}
+		words = words[1:]
+	}
+	if len(words) == 0 {
+		if len(c.redirs) > 0 {
+			r.finding(c.line, ActionNone)
+		}
+		return
+	}
+	vars := r.vars
+	if c.fn != "" { // a function has arguments of its own
+		vars = maps.Clone(r.vars)
+		delete(vars, "1")
+	}
+	values := make([]string, len(words))
+	for i, w := range words {
+		values[i], _ = resolve(w.text, vars)
+	}
+	if r.helper(c, values) {
+		return
+	}
+	out, doc := r.redirections(c)
+	name := values[0]
+	if d := path.Dir(name); path.IsAbs(name) && (path.Base(d) == "bin" || path.Base(d) == "sbin") {
+		name = path.Base(name)
+	}
+	switch {
+	case name == "svccfg":
+		r.finding(c.line, ActionSMF)
+	case !out:
+		r.finding(c.line, ActionNone)
+	case r.frame(name, values[1:]):
+	case name == "echo" || name == "printf" || name == "cat":
+		r.message(c, name, words, doc)
+	default:
+		r.finding(c.line, ActionNone)
+	}
+}
+
+// frame knows the commands of the usual frame of a script, and those that only
+// look or print.
+func (r *scriptReader) frame(name string, args []string) bool {
+	switch name {
+	case "[", "test", ":", "true", "false", "exit", "return", "shift", "umask", "set", "export", "readonly", "unset",
+		"local", "break", "continue", "read", "pwd", "dirname", "basename", "grep", "egrep", "fgrep", "expr", "tr", "cut",
+		"head", "tail", "ls", "cmp", "uname", "id", "wc":
+		return true
+	case "sh", "ksh", "bash":
+		// The script calls itself to unpack its helpers.
+		return len(args) >= 3 && args[0] == "self" && args[1] == r.pkg && (args[2] == "UNPACK" || args[2] == "INIT-INSTALL")
+	case "./$@", "./$1", "$@":
+		return true // a function that runs the helper it is given
+	case "mkdir":
+		// pkg_install makes the directory of the database.
+		if r.own() && len(args) == 2 && args[0] == "-p" && strings.Contains(args[1], "PKG_DBDIR") {
+			return true
+		}
+	case "pkg_admin":
+		if r.own() && len(args) > 0 && args[len(args)-1] == "rebuild" {
+			r.rebuild = true
+			return true
+		}
+	}
+	if h, ok := strings.CutPrefix(name, "./"); ok {
+		_, known := helpers[h]
+		return known
+	}
+	if r.funcs[name] {
+		if len(args) > 0 && strings.HasPrefix(args[0], "+") {
+			_, known := helpers[args[0]]
+			return known
+		}
+		return true
+	}
+	return false
+}
+
+// own tells whether the package is pkg_install, whose script is known.
+func (r *scriptReader) own() bool { return strings.HasPrefix(r.pkg, "pkg_install-") }
+
+// substitutions tells whether every `…` of a command only looks.
+func (r *scriptReader) substitutions(c *command) bool {
+	var subs []string
+	for _, w := range c.words {
+		subs = append(subs, w.subs...)
+	}
+	for _, d := range c.redirs {
+		subs = append(subs, d.target.subs...)
+		if doc := d.target.doc; doc != nil && !doc.quoted && strings.ContainsAny(doc.body, "`") || doc != nil && !doc.quoted && strings.Contains(doc.body, "$(") {
+			return false
+		}
+	}
+	for _, s := range subs {
+		commands, _, err := parse(s)
+		if err != nil {
+			return false
+		}
+		for i := range commands {
+			in := &commands[i]
+			if len(in.words) == 0 {
+				return false
+			}
+			out, _ := r.redirections(in)
+			name, _ := resolve(in.words[0].text, r.vars)
+			if path.IsAbs(name) {
+				name = path.Base(name)
+			}
+			if name == "PWD_CMD" || name == "${PWD_CMD}" {
+				name = "pwd"
+			}
+			if !out || !r.substitutions(in) || name != "echo" && name != "cat" && (name == "sh" || !r.frame(name, nil)) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// redirections tells whether a command writes to no file, and gives its
+// here-document.
+func (r *scriptReader) redirections(c *command) (ok bool, doc *hereDoc) {
+	for _, d := range c.redirs {
+		switch d.op {
+		case "<<", "<<-":
+			doc = d.target.doc
+		case "<", "<&", ">&":
+		default:
+			if to, _ := resolve(d.target.text, r.vars); to != "/dev/null" {
+				return false, doc
+			}
+		}
+	}
+	return true, doc
+}
+
+var (
+	helperFile = regexp.MustCompile(`^(?:\./)?(\+[A-Z_]+)$`)
+	dataFilter = regexp.MustCompile(`^/\^\\?# ([A-Z_]+): /p$`)
+)
+
+// helper handles the commands that unpack a helper: the here-document, the data
+// lines behind it, and its permissions.
+func (r *scriptReader) helper(c *command, values []string) bool {
+	target := ""
+	var doc *hereDoc
+	op := ""
+	for _, d := range c.redirs {
+		to, _ := resolve(d.target.text, r.vars)
+		switch m := helperFile.FindStringSubmatch(to); {
+		case d.op == "<<" || d.op == "<<-":
+			doc = d.target.doc
+		case (d.op == ">" || d.op == ">>") && m != nil:
+			target, op = m[1], d.op
+		}
+	}
+	_, known := helpers[target]
+	switch {
+	case op == ">" && known && doc != nil && doc.quoted && len(values) == 1 && len(c.redirs) == 2:
+		if r.helpers[target] == nil {
+			r.order = append(r.order, target)
+		}
+		r.helpers[target] = &strings.Builder{}
+		r.helpers[target].WriteString(doc.body)
+		return true
+	case op == ">>" && known && r.helpers[target] != nil && len(values) == 4 && values[1] == "-n" && values[3] == "self" && len(c.redirs) == 1:
+		m := dataFilter.FindStringSubmatch(values[2])
+		if m == nil || !slices.Contains(helpers[target].tags, m[1]) {
+			return false
+		}
+		for _, l := range r.dataLines(m[1]) {
+			r.helpers[target].WriteString(l + "\n")
+		}
+		return true
+	case len(values) >= 3 && len(c.redirs) == 0 && (path.Base(values[0]) == "chmod" && values[1] == "+x" || path.Base(values[0]) == "rm" && values[1] == "-f"):
+		for _, v := range values[2:] {
+			m := helperFile.FindStringSubmatch(v)
+			if m == nil {
+				return false
+			}
+			if _, known := helpers[m[1]]; !known {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// message keeps what a script prints for certain.
+func (r *scriptReader) message(c *command, name string, words []token, doc *hereDoc) {
+	if c.cond || c.stage == "" || c.fn != "" || len(c.redirs) > 0 && doc == nil || c.next == "|" {
+		return
+	}
+	if name == "cat" {
+		if doc != nil && len(words) == 1 {
+			text := doc.body
+			if !doc.quoted {
+				text, _ = resolve(strings.NewReplacer(`"`, `\"`, `'`, `\'`).Replace(text), r.vars)
+			}
+			for l := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
+				r.messages = append(r.messages, message{c.stage, l})
+			}
+		}
+		return
+	}
+	if name == "echo" {
+		args := make([]string, len(words)-1)
+		for i, w := range words[1:] {
+			args[i], _ = resolve(w.text, r.vars)
+		}
+		r.messages = append(r.messages, message{c.stage, strings.Join(args, " ")})
+	}
+}

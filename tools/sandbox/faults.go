@@ -176,6 +176,7 @@ type faulty struct {
 	fault   Fault
 	started bool
 	written int64
+	end     int64 // the declared length, where it is less than the true one; else 0
 }
 
 func (w *faulty) WriteHeader(status int) {
@@ -191,7 +192,11 @@ func (w *faulty) WriteHeader(status int) {
 		h.Del(name)
 	}
 	if n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil && w.fault.Lie != 0 {
-		h.Set("Content-Length", strconv.FormatInt(max(0, n+w.fault.Lie), 10))
+		lie := max(0, n+w.fault.Lie)
+		h.Set("Content-Length", strconv.FormatInt(lie, 10))
+		if lie < n {
+			w.end = lie
+		}
 	}
 	if w.fault.NoLength {
 		h.Del("Content-Length")
@@ -206,6 +211,11 @@ func (w *faulty) Write(p []byte) (n int, err error) {
 	w.WriteHeader(http.StatusOK)
 	for len(p) > 0 {
 		piece := p[:min(len(p), 16<<10)]
+		if left := w.end - w.written; w.end > 0 && left < int64(len(piece)) {
+			_, _ = w.ResponseWriter.Write(w.spoil(piece[:left]))
+			w.written += left
+			return n + len(p), nil // the rest is not sent
+		}
 		if cut := w.fault.Cut; cut > 0 && w.written+int64(len(piece)) >= cut {
 			_, _ = w.ResponseWriter.Write(w.spoil(piece[:cut-w.written]))
 			w.flush()

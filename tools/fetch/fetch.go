@@ -2,26 +2,51 @@
 // retries, resumption, time-outs for standing still rather than for being slow,
 // and digests checked while the bytes come in.
 //
-// It knows nothing of what it fetches. All failures are fault.Network and name
-// the server; secrets in addresses are left out of messages.
+// It knows nothing of what it fetches. All failures of the network or of what
+// came are fault.Network and name the server; secrets in addresses are left out
+// of messages. Limits: 10 redirects, 64 GiB a file, 64 KiB of an error's text.
 package fetch
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
 	"net/http"
+	"net/url"
+	"sync"
 	"time"
+
+	"github.com/TritonDataCenter/engbld/tools/fault"
+)
+
+// ErrOffline is the cause of every failure of a Client that is Offline.
+var ErrOffline = errors.New("working offline")
+
+const (
+	defaultRetries = 4
+	defaultWait    = 60 * time.Second
+	maxErrorBody   = 64 << 10
+	maxRedirects   = 10
 )
 
 // Client gets files. The zero value works; fields are not changed once it is in
 // use, then it is safe for concurrent use.
 type Client struct {
-	HTTP      *http.Client // nil: NewTransport's, with its proxies from the environment
+	HTTP      *http.Client // nil: one with NewTransport
 	UserAgent string       // "" is "engbld"
 	Header    http.Header  // sent with every request
 	Offline   bool         // every request fails at once
 
-	Retries int                                              // after the first try; 0 is 4, negative none
-	Backoff func(attempt int) time.Duration                  // before try attempt+1; nil: 0.5 s doubled each time, at most 15 s
+	// Retries after the first try; 0 is 4, negative none. A try that got on by
+	// 32 KiB does not count, so a long download survives any number of cuts.
+	Retries int
+	// Backoff is the time to wait before the given retry, counted from 1; nil is
+	// half a second, doubled each time. A server's Retry-After counts up to a minute.
+	Backoff func(retry int) time.Duration
 	Sleep   func(ctx context.Context, d time.Duration) error // nil waits for real
 
 	HeaderTimeout time.Duration // from the request to the answer's header; 0 is 60 s
@@ -30,6 +55,9 @@ type Client struct {
 	// Progress is told after each piece; nil is silent. It may be called from
 	// several goroutines at once.
 	Progress func(Progress)
+
+	once  sync.Once
+	owned *http.Client
 }
 
 // Progress says how far a download is.
@@ -39,41 +67,213 @@ type Progress struct {
 	Total int64  // bytes, 0 while unknown
 }
 
-// Expect is what a file must be; zero fields are not checked. Digests are hex.
-type Expect struct {
-	Size                      int64
-	MD5, SHA1, SHA256, SHA512 string
-	MaxSize                   int64 // refuse more bytes than this; 0 is 64 GiB
-}
-
-// Info tells what came.
-type Info struct {
-	URL          string // after redirects, without secrets
-	Size         int64
-	SHA256       string // hex
-	ETag         string
-	LastModified string
-}
-
-// GetFile fetches url into the file dst, which appears only when it is complete
-// and is what want says. A download that was cut continues where it stopped, in
-// this call and in the next one for the same dst. A missing file is
-// fs.ErrNotExist.
-func (c *Client) GetFile(ctx context.Context, url, dst string, want Expect) (Info, error) {
-	panic("not yet")
+// NewTransport returns a transport with the environment's proxies (HTTP_PROXY,
+// HTTPS_PROXY, NO_PROXY) and bounded times to connect; 0 is 15 s.
+func NewTransport(connect time.Duration) *http.Transport {
+	if connect == 0 {
+		connect = 15 * time.Second
+	}
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: connect, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    connect,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           32,
+		MaxIdleConnsPerHost:    8,
+		IdleConnTimeout:        90 * time.Second,
+		MaxResponseHeaderBytes: 1 << 20,
+	}
 }
 
 // GetBytes fetches a small file into memory; more than limit bytes are an error.
+// A missing file is fs.ErrNotExist.
 func (c *Client) GetBytes(ctx context.Context, url string, limit int64) ([]byte, error) {
-	panic("not yet")
+	var out []byte
+	err := c.retry(ctx, func() (int64, error) {
+		r, err := c.get(ctx, url, nil)
+		if err != nil {
+			return 0, err
+		}
+		defer r.Body.Close()
+		if r.StatusCode != http.StatusOK {
+			return 0, statusError(r)
+		}
+		if r.ContentLength > limit {
+			return 0, final(fmt.Errorf("has %d bytes, at most %d are read", r.ContentLength, limit))
+		}
+		var b bytes.Buffer
+		n, err := io.Copy(&b, io.LimitReader(r.Body, limit+1))
+		switch {
+		case err != nil:
+			return 0, err
+		case n > limit:
+			return 0, final(fmt.Errorf("has over %d bytes, which is all that is read", limit))
+		}
+		out = b.Bytes()
+		return n, nil
+	})
+	if err != nil {
+		return nil, failure(ctx, url, err)
+	}
+	return out, nil
 }
 
 // StatusError is a server's answer that is no success. It is fs.ErrNotExist for
 // 404 and 410.
 type StatusError struct {
-	Code int
-	URL  string // without secrets
-	Body []byte // the first 64 KiB of the answer
+	Code       int
+	Host       string
+	Body       []byte        // the first 64 KiB of the answer
+	RetryAfter time.Duration // as the server asks; 0 where it does not
 }
 
-func (e *StatusError) Error() string { panic("not yet") }
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("server %s answered %d %s", e.Host, e.Code, http.StatusText(e.Code))
+}
+
+// Is makes 404 and 410 fs.ErrNotExist.
+func (e *StatusError) Is(target error) bool {
+	return target == fs.ErrNotExist && (e.Code == http.StatusNotFound || e.Code == http.StatusGone)
+}
+
+func statusError(r *http.Response) error {
+	body, _ := io.ReadAll(io.LimitReader(r.Body, maxErrorBody))
+	return &StatusError{Code: r.StatusCode, Host: r.Request.URL.Host, Body: body, RetryAfter: retryAfter(r.Header)}
+}
+
+// failure is the error the caller sees.
+func failure(ctx context.Context, address string, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("fetching %s: %w", Redact(address), context.Cause(ctx))
+	}
+	var f finalError
+	if errors.As(err, &f) {
+		err = f.error
+	}
+	err = fault.Network.Wrap(fmt.Errorf("fetching %s: %w", Redact(address), err))
+	if errors.Is(err, ErrOffline) {
+		err = fault.WithHint(err, "unset ENGBLD_OFFLINE, or run this once with the network to fill the cache")
+	}
+	return err
+}
+
+// get sends one request. The answer's body fails when it stands still.
+func (c *Client) get(ctx context.Context, address string, header http.Header) (*http.Response, error) {
+	if c.Offline {
+		return nil, final(ErrOffline)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		cancel(nil)
+		return nil, final(plainError(err))
+	}
+	if req.URL.Scheme != "http" && req.URL.Scheme != "https" || req.URL.Host == "" {
+		cancel(nil)
+		return nil, final(errors.New("not an http or https address"))
+	}
+	for _, h := range []http.Header{c.Header, header} {
+		for k, v := range h {
+			req.Header[k] = v
+		}
+	}
+	if c.UserAgent != "" {
+		req.Header.Set("User-Agent", c.UserAgent)
+	} else {
+		req.Header.Set("User-Agent", "engbld")
+	}
+	// Bytes as they are stored: lengths and ranges then mean the file.
+	req.Header.Set("Accept-Encoding", "identity")
+
+	wait := orDefault(c.HeaderTimeout, defaultWait)
+	timer := time.AfterFunc(wait, func() { cancel(fmt.Errorf("no answer for %s", wait)) })
+	resp, err := c.client().Do(req)
+	if !timer.Stop() && err == nil {
+		resp.Body.Close()
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		err = cause(ctx, err)
+		cancel(nil)
+		return nil, err
+	}
+	resp.Body = newBody(ctx, cancel, resp.Body, orDefault(c.IdleTimeout, defaultWait))
+	return resp, nil
+}
+
+func (c *Client) client() *http.Client {
+	c.once.Do(func() {
+		if c.HTTP != nil {
+			own := *c.HTTP
+			c.owned = &own
+		} else {
+			c.owned = &http.Client{Transport: NewTransport(0)}
+		}
+		if c.owned.CheckRedirect == nil {
+			c.owned.CheckRedirect = func(_ *http.Request, via []*http.Request) error {
+				if len(via) > maxRedirects {
+					return final(fmt.Errorf("more than %d redirects", maxRedirects))
+				}
+				return nil
+			}
+		}
+	})
+	return c.owned
+}
+
+func orDefault(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}
+
+// cause prefers our own reason for giving up to "context canceled", and drops
+// the address that the http package puts in front.
+func cause(ctx context.Context, err error) error {
+	if why := context.Cause(ctx); why != nil {
+		return why
+	}
+	return plainError(err)
+}
+
+func plainError(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// body is an answer's body that ends the request when nothing comes for a while.
+type body struct {
+	io.ReadCloser
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+	idle   time.Duration
+}
+
+func newBody(ctx context.Context, cancel context.CancelCauseFunc, r io.ReadCloser, idle time.Duration) *body {
+	b := &body{ReadCloser: r, ctx: ctx, cancel: cancel, idle: idle}
+	b.timer = time.AfterFunc(idle, func() { cancel(fmt.Errorf("nothing came for %s", idle)) })
+	b.timer.Stop() // it runs only while somebody reads
+	return b
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	b.timer.Reset(b.idle)
+	n, err := b.ReadCloser.Read(p)
+	b.timer.Stop()
+	if err != nil && err != io.EOF {
+		err = cause(b.ctx, err)
+	}
+	return n, err
+}
+
+func (b *body) Close() error {
+	b.timer.Stop()
+	err := b.ReadCloser.Close()
+	b.cancel(nil)
+	return err
+}

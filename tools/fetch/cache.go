@@ -1,0 +1,140 @@
+package fetch
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/TritonDataCenter/engbld/tools/fault"
+)
+
+// Cache keeps files that were fetched. A file is trusted only when its server
+// says that it is current, or when its digest is asked for; content damaged on
+// disk is noticed and fetched again.
+//
+// Below Dir: content/SHA256 are the files, address/HASH.json what is known of
+// each address. Several processes can use one directory; it can be deleted at
+// any time when none runs.
+type Cache struct {
+	Client *Client // nil: a default one
+	Dir    string
+}
+
+// record is what is known of an address.
+type record struct {
+	Address string `json:"address"` // without secrets
+	Info
+}
+
+// Get returns the path of the current content of url, fetched or found. Offline
+// it returns what is there, unchecked for currency. want is checked always.
+func (c *Cache) Get(ctx context.Context, url string, want Expect) (path string, info Info, err error) {
+	content, address := filepath.Join(c.Dir, "content"), filepath.Join(c.Dir, "address")
+	for _, dir := range []string{content, address} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return "", Info{}, fault.Step.Errorf("making the download cache: %w", err)
+		}
+	}
+	recordPath := filepath.Join(address, fmt.Sprintf("%x.json", sha256.Sum256([]byte(url))))
+	client := c.Client
+	if client == nil {
+		client = &Client{}
+	}
+	old, ok := c.load(recordPath, want)
+	oldPath := filepath.Join(content, old.SHA256)
+	if ok && (client.Offline || want.digested()) {
+		return oldPath, old.Info, nil
+	}
+	if client.Offline {
+		return "", Info{}, failure(ctx, url, fmt.Errorf("not in the cache: %w", ErrOffline))
+	}
+	var cond http.Header
+	if ok && old.ETag+old.LastModified != "" {
+		cond = http.Header{}
+		if old.ETag != "" {
+			cond.Set("If-None-Match", old.ETag)
+		}
+		if old.LastModified != "" {
+			cond.Set("If-Modified-Since", old.LastModified)
+		}
+	}
+	d, err := client.download(ctx, url, content, want, cond)
+	if err != nil {
+		return "", Info{}, err
+	}
+	defer d.drop()
+	if d.same {
+		return oldPath, old.Info, nil
+	}
+	path = filepath.Join(content, d.info.SHA256)
+	if err := os.Rename(d.path(), path); err != nil {
+		return "", Info{}, fault.Step.Errorf("fetching %s: %w", Redact(url), err)
+	}
+	if err := store(recordPath, record{Redact(url), d.info}); err != nil {
+		return "", Info{}, fault.Step.Errorf("fetching %s: %w", Redact(url), err)
+	}
+	return path, d.info, nil
+}
+
+// load returns what is known of an address if its content is there, undamaged
+// and what want says.
+func (c *Cache) load(recordPath string, want Expect) (record, bool) {
+	var r record
+	raw, err := os.ReadFile(recordPath)
+	if err != nil || json.Unmarshal(raw, &r) != nil || len(r.SHA256) != 2*sha256.Size || filepath.Base(r.SHA256) != r.SHA256 {
+		return record{}, false
+	}
+	if want.SHA256 == "" {
+		want.SHA256 = r.SHA256
+	}
+	if err := Check(filepath.Join(c.Dir, "content", r.SHA256), want); err != nil {
+		return record{}, false
+	}
+	return r, true
+}
+
+// Check compares a file on disk with what it must be.
+func Check(path string, want Expect) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sum := newChecker(&want)
+	if _, err := io.Copy(sum, io.LimitReader(f, want.limit()+1)); err != nil {
+		return err
+	}
+	if sum.size > want.limit() {
+		return fmt.Errorf("%s has over %d bytes", path, want.limit())
+	}
+	if err := sum.check(); err != nil {
+		return fmt.Errorf("%s %w", path, err)
+	}
+	return nil
+}
+
+// store writes a record under a temporary name first.
+func store(path string, r record) (err error) {
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".engbld-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(raw)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}

@@ -104,9 +104,17 @@ func (d *download) begin() (err error) {
 	if d.dir, err = os.MkdirTemp(d.parent, ".engbld-get-*"); err != nil {
 		return err
 	}
-	// Whoever renames a waiting part first has it to himself.
-	if os.Rename(d.partName(), d.dir) == nil && d.adopt() {
-		return nil
+	// Whoever renames a waiting part first has it to himself. The new name must
+	// be free for that.
+	if err = os.Remove(d.dir); err != nil {
+		return err
+	}
+	if os.Rename(d.partName(), d.dir) == nil {
+		if d.adopt() {
+			return nil
+		}
+	} else if err = os.Mkdir(d.dir, 0o700); err != nil {
+		return err
 	}
 	d.sum, d.info = newChecker(&d.want), Info{}
 	d.f, err = os.OpenFile(d.path(), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)

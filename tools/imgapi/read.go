@@ -204,7 +204,11 @@ func (b bodyReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// FileURL returns the address File reads, for a downloader of its own.
+// HTTP returns the client that requests are sent with: for a downloader of its
+// own, together with FileURL. It follows no redirects and adds no authorization.
+func (c *Client) HTTP() *http.Client { return c.http }
+
+// FileURL returns the address File reads.
 func (c *Client) FileURL(uuid string) string {
 	return c.endpoint(request{path: "/images/" + url.PathEscape(uuid) + "/file", query: c.channelQuery()})
 }

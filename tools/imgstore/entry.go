@@ -144,6 +144,10 @@ func (s *Store) obtain(ctx context.Context, l *located) (*entry, error) {
 	part := filepath.Join(s.parts(), tempPrefix+uuid+"-"+l.file.SHA1)
 	path, err := l.get(ctx, part)
 	if err != nil {
+		err = fmt.Errorf("base image %s: %w", uuid, err)
+		if fault.KindOf(err) == fault.Network {
+			err = fault.WithHint(err, "%s", s.hint())
+		}
 		return nil, err
 	}
 	if path == part {

@@ -226,12 +226,13 @@ func (s *Store) cleanOne(dir string, e fs.DirEntry) {
 	if !temporary && !orphan {
 		return
 	}
-	info, err := e.Info()
-	if err != nil {
-		return
-	}
-	age := s.opts.Now().Sub(info.ModTime())
-	if dir == s.parts() && age < keepPartFor {
+	age := s.age(filepath.Join(dir, name))
+	if dir == s.parts() {
+		// What the downloader keeps can go on later; what it was writing when it
+		// was killed cannot.
+		if age > keepPartFor || strings.HasPrefix(rest, "get-") && age > time.Hour {
+			_ = os.RemoveAll(filepath.Join(dir, name))
+		}
 		return
 	}
 	const uuidLen = 36
@@ -248,4 +249,19 @@ func (s *Store) cleanOne(dir string, e fs.DirEntry) {
 	}
 	defer unlock()
 	_ = os.Remove(filepath.Join(dir, name)) // it is only room
+}
+
+// age is the time since a file, or anything in a directory, was changed.
+func (s *Store) age(path string) time.Duration {
+	var last time.Time
+	_ = filepath.WalkDir(path, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // gone meanwhile
+		}
+		if info, err := e.Info(); err == nil && info.ModTime().After(last) {
+			last = info.ModTime()
+		}
+		return nil
+	})
+	return s.opts.Now().Sub(last)
 }

@@ -1,11 +1,12 @@
 package imgstore
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5"
-	"encoding/hex"
-	"errors"
+	"encoding/base64"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/imgapi"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
 )
@@ -23,7 +25,8 @@ type SourceOptions struct {
 	Transport http.RoundTripper // nil: one of our own, with proxies from the environment
 	UserAgent string
 	Insecure  bool            // do not verify certificates; with Transport nil
-	Backoff   []time.Duration // as in imgapi.Options
+	Backoff   []time.Duration // of requests for manifests, as in imgapi.Options
+	Fetch     *fetch.Client   // of files; nil: the usual retries and time-outs
 }
 
 // ParseSource makes a source of what a person writes (ENGBLD_IMAGE_SOURCE):
@@ -42,7 +45,7 @@ func ParseSource(spec string, o SourceOptions) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewServer(c), nil
+	return NewServer(c, o.Fetch), nil
 }
 
 // NewDir returns a directory as a source: manifests *.imgmanifest, *.manifest
@@ -89,10 +92,25 @@ func (d dirSource) find(uuid string) (*pair, error) {
 	return p, nil
 }
 
-// NewServer returns an image server as a source.
-func NewServer(c *imgapi.Client) Source { return &serverSource{c} }
+// NewServer returns an image server as a source. Files are fetched with the
+// options of f, which may be nil, over the connection of c.
+func NewServer(c *imgapi.Client, f *fetch.Client) Source {
+	own := &fetch.Client{}
+	if f != nil {
+		own = &fetch.Client{UserAgent: f.UserAgent, Offline: f.Offline, Retries: f.Retries, Backoff: f.Backoff,
+			Sleep: f.Sleep, HeaderTimeout: f.HeaderTimeout, IdleTimeout: f.IdleTimeout, Progress: f.Progress}
+	}
+	own.Header = http.Header{"Accept-Version": {"~2"}}
+	client := *c.HTTP()
+	client.Transport = checkMD5{client.Transport}
+	own.HTTP = &client
+	return &serverSource{c, own}
+}
 
-type serverSource struct{ client *imgapi.Client }
+type serverSource struct {
+	client *imgapi.Client
+	fetch  *fetch.Client
+}
 
 func (s *serverSource) String() string { return s.client.Server() }
 func (s *serverSource) Remote() bool   { return true }
@@ -106,28 +124,38 @@ func (s *serverSource) Manifest(ctx context.Context, uuid string) (*imgmanifest.
 }
 
 func (s *serverSource) File(ctx context.Context, m *imgmanifest.Manifest, dst string) (string, error) {
-	f, err := s.client.File(ctx, m.UUID())
-	if err != nil {
-		return "", err
+	want := m.Files()[0]
+	_, err := s.fetch.GetFile(ctx, s.client.FileURL(m.UUID()), dst, fetch.Expect{Size: want.Size, SHA1: want.SHA1})
+	return dst, err
+}
+
+// checkMD5 compares a whole answer with its header Content-MD5.
+type checkMD5 struct{ base http.RoundTripper }
+
+func (t checkMD5) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.base.RoundTrip(req)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return resp, err
 	}
-	defer f.Close()
-	if want := m.Files()[0].Size; f.Size != want {
-		return "", fault.Network.Errorf("image server %s: the file of image %s has %d bytes, its manifest says %d", s, m.UUID(), f.Size, want)
+	if want, err := base64.StdEncoding.DecodeString(resp.Header.Get("Content-Md5")); err == nil && len(want) == md5.Size {
+		resp.Body = &md5Body{resp.Body, md5.New(), want}
 	}
-	out, err := os.OpenFile(dst, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
-	if err != nil {
-		return "", fault.Step.Wrap(err)
+	return resp, nil
+}
+
+type md5Body struct {
+	io.ReadCloser
+	hash hash.Hash
+	want []byte
+}
+
+func (b *md5Body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.hash.Write(p[:n])
+	if err == io.EOF {
+		if sum := b.hash.Sum(nil); !bytes.Equal(sum, b.want) {
+			return n, fmt.Errorf("has MD5 %x, its header says %x", sum, b.want)
+		}
 	}
-	hash := md5.New()
-	_, err = io.Copy(io.MultiWriter(storing{out}, hash), f)
-	if storeErr := (*storeError)(nil); errors.As(err, &storeErr) {
-		err = fault.Step.Errorf("writing the image cache: %w", err)
-	}
-	if err = errors.Join(err, out.Close()); err != nil {
-		return "", err
-	}
-	if sum := hex.EncodeToString(hash.Sum(nil)); f.MD5 != "" && sum != f.MD5 {
-		return "", fault.Network.Errorf("image server %s: the file of image %s has md5 %s, its header says %s", s, m.UUID(), sum, f.MD5)
-	}
-	return dst, nil
+	return n, err
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
 	"github.com/TritonDataCenter/engbld/tools/sandbox"
 )
@@ -40,7 +42,8 @@ func start(t *testing.T) (*sandbox.Sandbox, *sandbox.Faults) {
 
 func source(t *testing.T, sb *sandbox.Sandbox) Source {
 	t.Helper()
-	src, err := ParseSource(sb.ImageURL(), SourceOptions{Transport: sb.Transport(nil), Backoff: []time.Duration{}})
+	src, err := ParseSource(sb.ImageURL(), SourceOptions{Transport: sb.Transport(nil), Backoff: []time.Duration{}, Fetch: &fetch.Client{
+		Backoff: func(int) time.Duration { return time.Millisecond }}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,14 +315,20 @@ func TestServerFaults(t *testing.T) {
 		{"manifest: gone", sandbox.Fault{Path: manifest, Status: 404, Body: `{"code":"ResourceNotFound","message":"image not found"}`}, "not in http"},
 		{"manifest: not active", sandbox.Fault{Path: manifest, Status: 200, Body: `{"v":2,"uuid":"` + base + `","state":"unactivated"}`}, "not active"},
 		{"manifest: no JSON", sandbox.Fault{Path: manifest, Status: 200, Body: "<p>hi"}, "not JSON"},
-		{"file: cut", sandbox.Fault{Path: file, Cut: 60000}, "image server http://127.0.0.1"},
-		{"file: wrong length", sandbox.Fault{Path: file, Lie: -5}, "its manifest says 148193"},
-		{"file: longer length", sandbox.Fault{Path: file, Lie: 5}, "its manifest says 148193"},
-		{"file: a byte changed", sandbox.Fault{Path: file, Corrupt: 70000}, "md5"},
-		{"file: a byte changed, no MD5", sandbox.Fault{Path: file, Corrupt: 70000, Drop: []string{"Content-Md5"}}, "sha1"},
-		{"file: gone", sandbox.Fault{Path: file, Status: 404, Body: `{"code":"ResourceNotFound","message":"x"}`}, "ResourceNotFound"},
-		{"file: redirect", sandbox.Fault{Path: file, Redirect: "/elsewhere"}, "HTTP 302"},
-		{"file: server error", sandbox.Fault{Path: file, Status: 500, Body: `{"message":"boom"}`}, "HTTP 500 Internal Server Error: boom"},
+		{"manifest: refused", sandbox.Fault{Path: manifest, Status: 401, Body: `{"code":"UnauthorizedError","message":"Unauthorized"}`}, "UnauthorizedError (HTTP 401)"},
+		{"file: cut once", sandbox.Fault{Path: file, Times: 1, Cut: 60000}, ""},
+		{"file: cut always", sandbox.Fault{Path: file, Cut: 20000}, "unexpected EOF"},
+		{"file: 503, then fine", sandbox.Fault{Path: file, Times: 3, Status: 503, Body: "<html>"}, ""},
+		{"file: reset, then fine", sandbox.Fault{Path: file, Times: 3, Reset: true}, ""},
+		{"file: wrong length", sandbox.Fault{Path: file, Lie: -5}, "148188 bytes, expected are 148193"},
+		{"file: longer length", sandbox.Fault{Path: file, Lie: 5}, "148198 bytes, expected are 148193"},
+		{"file: no length", sandbox.Fault{Path: file, NoLength: true}, ""},
+		{"file: a byte changed", sandbox.Fault{Path: file, Corrupt: 70000}, "MD5"},
+		{"file: a byte changed, no MD5", sandbox.Fault{Path: file, Corrupt: 70000, Drop: []string{"Content-Md5"}}, "SHA-1"},
+		{"file: a byte changed once", sandbox.Fault{Path: file, Corrupt: 70000, Times: 1}, ""},
+		{"file: gone", sandbox.Fault{Path: file, Status: 404, Body: `{"code":"ResourceNotFound","message":"x"}`}, "404 Not Found"},
+		{"file: redirect", sandbox.Fault{Path: file, Redirect: "/elsewhere"}, "302 Found"},
+		{"file: server error", sandbox.Fault{Path: file, Status: 500, Body: `{"message":"boom"}`}, "500 Internal Server Error"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -397,6 +406,66 @@ func TestConcurrentBuildsShareOneDownload(t *testing.T) {
 		t.Errorf("the file was fetched %d times", n)
 	}
 	nothingHalfMade(t, open(t, Options{CacheDir: dir, Sandbox: true}))
+}
+
+// TestHelperProcess is a build in a process of its own.
+func TestHelperProcess(t *testing.T) {
+	address, dir := os.Getenv("IMGSTORE_TEST_URL"), os.Getenv("IMGSTORE_TEST_DIR")
+	if address == "" {
+		t.Skip("runs for TestProcessesShareOneDownload only")
+	}
+	src, err := ParseSource(address, SourceOptions{})
+	must(t, err)
+	_, err = open(t, Options{CacheDir: dir, Sources: []Source{src}, Sandbox: true}).Chain(t.Context(), base)
+	must(t, err)
+}
+
+func TestProcessesShareOneDownload(t *testing.T) {
+	t.Parallel()
+	sb, faults := start(t)
+	faults.Add(sandbox.Fault{Path: "/images/*/file", Pause: 40 * time.Millisecond})
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	for range 3 {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHelperProcess$")
+		cmd.Env = append(os.Environ(), "IMGSTORE_TEST_URL="+sb.ImageURL(), "IMGSTORE_TEST_DIR="+dir)
+		wg.Go(func() {
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+	}
+	wg.Wait()
+	if n := faults.Count("GET", "/images/*/file"); n != 1 {
+		t.Errorf("the file was fetched %d times", n)
+	}
+	nothingHalfMade(t, open(t, Options{CacheDir: dir, Sandbox: true}))
+}
+
+func TestKilledBuildLeavesNothingInTheWay(t *testing.T) {
+	t.Parallel()
+	sb, faults := start(t)
+	faults.Add(sandbox.Fault{Path: "/images/*/file", Times: 1, Pause: 100 * time.Millisecond})
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHelperProcess$")
+	cmd.Env = append(os.Environ(), "IMGSTORE_TEST_URL="+sb.ImageURL(), "IMGSTORE_TEST_DIR="+dir)
+	must(t, cmd.Start())
+	for deadline := time.Now().Add(5 * time.Second); faults.Count("GET", "/images/*/file") == 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("the build does not fetch")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	must(t, cmd.Process.Kill())
+	_ = cmd.Wait() // it was killed
+	s := open(t, Options{CacheDir: dir, Sources: []Source{source(t, sb)}, Sandbox: true})
+	_, err := s.Chain(t.Context(), base)
+	must(t, err)
+	nothingHalfMade(t, s)
+	open(t, Options{CacheDir: dir, Now: func() time.Time { return time.Now().Add(2 * time.Hour) }})
+	if left, err := os.ReadDir(s.parts()); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
 }
 
 func TestDamagedCacheIsRepaired(t *testing.T) {
@@ -511,7 +580,8 @@ func TestLeftoversAreCleaned(t *testing.T) {
 		filepath.Join(s.own(), tempPrefix+id(1)),
 	}
 	busy := filepath.Join(s.streams(), tempPrefix+id(2)+"-123")
-	part := filepath.Join(s.parts(), tempPrefix+id(3)+"-"+strings.Repeat("0", 40))
+	part := filepath.Join(s.parts(), tempPrefix+"part-0123", "data")
+	must(t, os.Mkdir(filepath.Dir(part), 0o755))
 	for _, name := range append(left, busy, part) {
 		must(t, os.WriteFile(name, []byte("x"), 0o644))
 	}

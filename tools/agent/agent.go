@@ -1,0 +1,442 @@
+// Package agent makes the archives of agents that components put into their
+// images: cloned and built, or downloaded, kept in a cache directory, and
+// unpacked. (spec engbld-interface.md section 4.4)
+//
+// The cache is shared by everything one user builds on a machine: CACHE/REPO is
+// the one clone of an agent, CACHE/REPO.lock says that somebody works in it.
+package agent
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/TritonDataCenter/engbld/tools/fault"
+)
+
+// Options say which agent, and where its archive comes from.
+type Options struct {
+	Branch      string // tried after AgentBranch; then master, main
+	AgentBranch string // "" is Branch
+	Cache       string // directory, made when it is needed
+	Repo        string // name of the repository
+	Pattern     string // grep's expression for the archive's path in the clone
+	URL         string // of the repository, for Clone
+	Targets     string // make's, separated by blanks, for Build
+	Download    string // index page or directory that archives come from; "": they are built
+
+	LockTries int                                        // 0 is 600
+	Sleep     func(context.Context, time.Duration) error // between two tries; nil waits for real
+	Fetch     Fetcher                                    // for Download from a server
+	Run       func(*exec.Cmd) error                      // how git and make are run; nil: their output is shown on Stderr
+	Stderr    *os.File                                   // nil: nowhere
+	Infof     func(format string, args ...any)           // the story; nil is silent
+	Warnf     func(format string, args ...any)
+}
+
+// Fetcher gets things from a server.
+type Fetcher interface {
+	// Get returns what is at url, an index page, of at most limit bytes.
+	Get(ctx context.Context, url string, limit int64) ([]byte, error)
+	// GetFile puts what is at url into the file dst, which appears only
+	// complete.
+	GetFile(ctx context.Context, url, dst string) error
+}
+
+// Agent works on one agent's clone and archives.
+type Agent struct {
+	opts    Options
+	pattern *regexp.Regexp // of the archive's base name
+	literal string         // what every such name begins with
+	dir     string         // where the archives are, once there is a clone
+}
+
+// New checks opts.
+func New(opts Options) (*Agent, error) {
+	switch {
+	case opts.Cache == "":
+		return nil, usage("a cache directory", "-c")
+	case opts.Repo == "":
+		return nil, usage("the repository's name", "-r")
+	case opts.Pattern == "":
+		return nil, usage("the pattern of the archive's name", "-p")
+	case opts.Repo != filepath.Base(opts.Repo) || strings.HasPrefix(opts.Repo, "."):
+		return nil, fault.Usage.Errorf("agent-prebuilt: %q cannot be a repository's name", opts.Repo)
+	}
+	if opts.Branch == "" {
+		opts.Branch = "master"
+	}
+	if opts.AgentBranch == "" {
+		opts.AgentBranch = opts.Branch
+	}
+	if opts.LockTries == 0 {
+		opts.LockTries = 600
+	}
+	if opts.Sleep == nil {
+		opts.Sleep = sleep
+	}
+	for _, f := range []*func(string, ...any){&opts.Infof, &opts.Warnf} {
+		if *f == nil {
+			*f = func(string, ...any) {}
+		}
+	}
+	cache, err := filepath.Abs(opts.Cache)
+	if err != nil {
+		return nil, fault.Unfit.Errorf("finding the cache directory: %w", err)
+	}
+	opts.Cache = cache
+
+	a := &Agent{opts: opts, dir: cache}
+	dir, base := filepath.Split(opts.Pattern)
+	if opts.Download == "" {
+		a.dir = filepath.Join(cache, opts.Repo, dir)
+	}
+	if a.pattern, err = regexp.Compile(goExpression(base)); err != nil {
+		return nil, fault.Usage.Errorf("agent-prebuilt: the pattern %q: %w", opts.Pattern, err)
+	}
+	a.literal = base
+	if i := strings.IndexAny(base, `.*[]^$\`); i >= 0 {
+		a.literal = base[:i]
+		if base[i] == '*' {
+			a.literal = base[:max(i-1, 0)]
+		}
+	}
+	return a, nil
+}
+
+func usage(what, flag string) error {
+	return fault.Usage.Errorf("agent-prebuilt: %s must be given with %s", what, flag)
+}
+
+// goExpression turns a basic regular expression, as far as patterns use them,
+// into one of ours: what is special only there behind a backslash is taken for
+// itself here.
+func goExpression(basic string) string {
+	var b strings.Builder
+	for i := 0; i < len(basic); i++ {
+		c := basic[i]
+		switch {
+		case c == '\\' && i+1 < len(basic):
+			i++
+			if n := basic[i]; strings.IndexByte("(){}|+?", n) >= 0 {
+				b.WriteByte(n)
+			} else {
+				b.WriteString(regexp.QuoteMeta(string(n)))
+			}
+		case strings.IndexByte("(){}|+?", c) >= 0:
+			b.WriteString(`\` + string(c))
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// branches are those wanted, best first. master and main stand for each other.
+func (a *Agent) branches() []string {
+	var all []string
+	seen := map[string]bool{}
+	for _, b := range []string{a.opts.AgentBranch, a.opts.Branch, "master", "main"} {
+		if !seen[b] {
+			all = append(all, b)
+			seen[b] = true
+		}
+	}
+	return all
+}
+
+var stampAfter = regexp.MustCompile(`^-[0-9]{8}T[0-9]{6}Z`)
+var stampAnywhere = regexp.MustCompile(`-[0-9]{8}T[0-9]{6}Z`)
+
+// ofBranch tells whether an archive's name is of the branch: the branch stands
+// between dashes and, in a name with a time stamp, right before that, so that
+// TOOLS-1 is not TOOLS-10. Names hold a branch up to its first slash.
+func (a *Agent) ofBranch(name, branch string) bool {
+	branch, _, _ = strings.Cut(branch, "/")
+	rest, ok := strings.CutPrefix(name, a.literal)
+	if !ok {
+		return false
+	}
+	stamped := stampAnywhere.MatchString(name)
+	for at := 0; ; {
+		i := strings.Index(rest[at:], branch)
+		if i < 0 {
+			return false
+		}
+		at += i
+		before := at == 0 || rest[at-1] == '-'
+		after := rest[at+len(branch):]
+		switch {
+		case !before:
+		case stamped && stampAfter.MatchString(after) && (at == 0 || a.literal == ""):
+			return true
+		case !stamped && (after == "" || strings.IndexByte("-.", after[0]) >= 0):
+			return true
+		}
+		at++
+	}
+}
+
+// newest returns the best of names: of the first branch that has one, the last.
+func (a *Agent) newest(names []string) string {
+	var match []string
+	for _, n := range names {
+		if a.pattern.MatchString(n) && !strings.HasPrefix(n, ".") {
+			match = append(match, n)
+		}
+	}
+	sort.Strings(match)
+	for _, b := range a.branches() {
+		for i := len(match) - 1; i >= 0; i-- {
+			if a.ofBranch(match[i], b) {
+				return match[i]
+			}
+		}
+	}
+	return ""
+}
+
+// Archive returns the path of the newest archive.
+func (a *Agent) Archive() (string, error) {
+	name, err := a.archive()
+	if err == nil && name == "" {
+		err = fault.WithHint(fault.Step.Errorf("no archive %q of %s in %s", a.opts.Pattern, strings.Join(a.branches(), ", "), a.dir),
+			"agent-prebuilt.sh ... build")
+	}
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(a.dir, name), nil
+}
+
+func (a *Agent) archive() (string, error) {
+	names, err := dirNames(a.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fault.Step.Errorf("looking for the archive of %s: %w", a.opts.Repo, err)
+	}
+	return a.newest(names), nil
+}
+
+func dirNames(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, nil
+}
+
+// Clean removes the clone, with everything built in it.
+func (a *Agent) Clean(ctx context.Context) error {
+	return a.locked(ctx, func() error {
+		if err := os.RemoveAll(a.clone()); err != nil {
+			return fault.Step.Errorf("removing the clone of %s: %w", a.opts.Repo, err)
+		}
+		return nil
+	})
+}
+
+func (a *Agent) clone() string { return filepath.Join(a.opts.Cache, a.opts.Repo) }
+
+// run runs a command in dir with its output in the story.
+func (a *Agent) run(ctx context.Context, dir string, env []string, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir, cmd.Env = dir, env
+	if a.opts.Stderr != nil {
+		cmd.Stdout, cmd.Stderr = a.opts.Stderr, a.opts.Stderr
+	}
+	run := a.opts.Run
+	if run == nil {
+		run = (*exec.Cmd).Run
+	}
+	if err := run(cmd); err != nil {
+		return fault.Step.Errorf("%s %s in %s: %w", filepath.Base(name), strings.Join(args, " "), dir, err)
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}
+
+// git runs git in the clone and returns what it prints, without the newline.
+func (a *Agent) git(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "git", args...)
+	cmd.Dir = a.clone()
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fault.Step.Errorf("git %s in %s: %w: %s", args[0], cmd.Dir, err, strings.TrimSpace(stderr.String()))
+	}
+	return strings.TrimRight(string(out), "\n"), nil
+}
+
+func (a *Agent) has(ctx context.Context, ref string) bool {
+	_, err := a.git(ctx, "show-ref", "--verify", "--quiet", ref)
+	return err == nil
+}
+
+// Clone makes the clone, or brings it up to date, and checks out the best
+// branch it has.
+func (a *Agent) Clone(ctx context.Context) error {
+	if a.opts.URL == "" {
+		return usage("the repository's address", "-u")
+	}
+	return a.locked(ctx, func() error {
+		if _, err := os.Stat(filepath.Join(a.clone(), ".git")); err != nil {
+			if err := a.cloneAnew(ctx); err != nil {
+				return err
+			}
+			return a.checkout(ctx)
+		}
+		changed, err := a.git(ctx, "status", "--porcelain", "--untracked-files=no")
+		if err != nil {
+			return err
+		}
+		if changed != "" {
+			return fault.WithHint(fault.Step.Errorf("the clone %s has changes:\n%s", a.clone(), changed),
+				"commit them elsewhere, or remove it: agent-prebuilt.sh ... clean")
+		}
+		if err := a.run(ctx, a.clone(), nil, "git", "fetch", "--quiet", "--prune", "--tags", "origin"); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			a.opts.Warnf("%v; going on with what is there", err)
+		}
+		return a.checkout(ctx)
+	})
+}
+
+// cloneAnew clones beside the clone's place, so that an interrupted clone is
+// never taken for one.
+func (a *Agent) cloneAnew(ctx context.Context) error {
+	tmp := filepath.Join(a.opts.Cache, ".engbld-"+a.opts.Repo)
+	for _, d := range []string{tmp, a.clone()} {
+		if err := os.RemoveAll(d); err != nil {
+			return fault.Step.Errorf("making room for the clone of %s: %w", a.opts.Repo, err)
+		}
+	}
+	if err := a.run(ctx, a.opts.Cache, nil, "git", "clone", "--quiet", a.opts.URL, tmp); err != nil {
+		os.RemoveAll(tmp)
+		return fault.Network.Errorf("cloning %s: %w", a.opts.URL, err)
+	}
+	if err := os.Rename(tmp, a.clone()); err != nil {
+		return fault.Step.Errorf("cloning %s: %w", a.opts.URL, err)
+	}
+	return nil
+}
+
+// checkout goes to the best branch there is, at the commit origin has, or at
+// the local one where origin has no such branch.
+func (a *Agent) checkout(ctx context.Context) error {
+	for _, b := range a.branches() {
+		remote := a.has(ctx, "refs/remotes/origin/"+b)
+		if !remote && !a.has(ctx, "refs/heads/"+b) {
+			continue
+		}
+		a.opts.Infof("%s: branch %s", a.opts.Repo, b)
+		if _, err := a.git(ctx, "checkout", "--quiet", b, "--"); err != nil {
+			return err
+		}
+		if remote {
+			if _, err := a.git(ctx, "merge", "--quiet", "--ff-only", "refs/remotes/origin/"+b); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return fault.Step.Errorf("%s has none of the branches %s", a.opts.URL, strings.Join(a.branches(), ", "))
+}
+
+// Build makes the archive, unless the newest one is of the commit checked out.
+// Another component may have checked out another branch since Clone: then ours
+// is checked out again.
+func (a *Agent) Build(ctx context.Context, environ []string) error {
+	if a.opts.Targets == "" {
+		return usage("make's targets", "-t")
+	}
+	return a.locked(ctx, func() error {
+		if err := a.ensureBranch(ctx); err != nil {
+			return err
+		}
+		hash, err := a.git(ctx, "describe", "--all", "--long", "--dirty")
+		if err != nil {
+			return err
+		}
+		hash = hash[strings.LastIndex(hash, "-g")+1:]
+		name, err := a.archive()
+		if err != nil {
+			return err
+		}
+		if name != "" && carries(name, hash) {
+			a.opts.Infof("%s: %s is up to date", a.opts.Repo, name)
+			return nil
+		}
+		gmake, err := exec.LookPath("gmake")
+		if err != nil {
+			if gmake, err = exec.LookPath("make"); err != nil {
+				return fault.Unfit.Errorf("building %s: neither gmake nor make is on the PATH", a.opts.Repo)
+			}
+		}
+		env := append(environ[:len(environ):len(environ)], "ENGBLD_SKIP_VALIDATE_BUILDENV=true")
+		if err := a.run(ctx, a.clone(), env, gmake, strings.Fields(a.opts.Targets)...); err != nil {
+			return err
+		}
+		_, err = a.Archive()
+		return err
+	})
+}
+
+// carries tells whether the archive's name holds the commit, dirty or not as
+// it is.
+func carries(name, hash string) bool {
+	i := strings.LastIndex(name, "-"+hash)
+	if i < 0 {
+		return false
+	}
+	after := name[i+1+len(hash):]
+	return after == "" || after[0] == '.'
+}
+
+// ensureBranch checks out the branch wanted if another one is.
+func (a *Agent) ensureBranch(ctx context.Context) error {
+	if _, err := os.Stat(filepath.Join(a.clone(), ".git")); err != nil {
+		return fault.WithHint(fault.Step.Errorf("building %s: there is no clone %s", a.opts.Repo, a.clone()), "agent-prebuilt.sh ... clone")
+	}
+	now, err := a.git(ctx, "rev-parse", "--abbrev-ref", "HEAD")
+	if err != nil {
+		return err
+	}
+	for _, b := range a.branches() {
+		if b == now {
+			return nil
+		}
+		if a.has(ctx, "refs/heads/"+b) || a.has(ctx, "refs/remotes/origin/"+b) {
+			a.opts.Infof("%s: branch %s instead of %s", a.opts.Repo, b, now)
+			_, err := a.git(ctx, "checkout", "--quiet", b, "--")
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,343 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/TritonDataCenter/engbld/tools/fault"
+)
+
+func TestNewest(t *testing.T) {
+	t.Parallel()
+	names := []string{
+		"amon-agent-TOOLS-10-20200101T000000Z-g1.tgz", "amon-agent-TOOLS-1-20190101T000000Z-g2.tgz", "amon-agent-TOOLS-1-20180101T000000Z-g3.tgz",
+		"amon-agent-main-20200101T000000Z-g4.tgz", "amon-agent-feature-20200101T000000Z-g5.tgz", "amon-relay-TOOLS-1-20300101T000000Z-g6.tgz",
+		"amon-agent-rel-1-20200101T000000Z-g7.tgz",
+	}
+	tests := []struct {
+		agent, branch, want string
+	}{
+		{"TOOLS-1", "x", "amon-agent-TOOLS-1-20190101T000000Z-g2.tgz"},
+		{"TOOLS-10", "x", "amon-agent-TOOLS-10-20200101T000000Z-g1.tgz"},
+		{"TOOLS", "x", "amon-agent-main-20200101T000000Z-g4.tgz"},
+		{"1", "x", "amon-agent-main-20200101T000000Z-g4.tgz"},
+		{"", "TOOLS-10", "amon-agent-TOOLS-10-20200101T000000Z-g1.tgz"},
+		{"nosuch", "TOOLS-10", "amon-agent-TOOLS-10-20200101T000000Z-g1.tgz"},
+		{"", "", "amon-agent-main-20200101T000000Z-g4.tgz"},
+		{"feature/x", "master", "amon-agent-feature-20200101T000000Z-g5.tgz"},
+	}
+	for _, tt := range tests {
+		a, err := New(Options{Cache: "c", Repo: "r", Pattern: "build/amon-agent-.*.tgz", AgentBranch: tt.agent, Branch: tt.branch})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := a.newest(names); got != tt.want {
+			t.Errorf("branches %q, %q: got %q, want %q", tt.agent, tt.branch, got, tt.want)
+		}
+	}
+}
+
+func TestNewestPatterns(t *testing.T) {
+	t.Parallel()
+	for pattern, names := range map[string][]string{
+		"ag-.*.tar.gz":        {"ag-master-1.tar.gz", "ag-master-2.tar.gz"},
+		`.*-\(pkg\|x\)-.*`:    {"y-other-20200101T000000Z", "y-pkg-master-20200101T000000Z-g1.tgz"},
+		"a+b-.*":              {"aab-master-3", "a+b-master-2"},
+		"build/ag[ent]*-.*gz": {"other-master-9.gz", "agent-master-1.gz"},
+	} {
+		a, err := New(Options{Cache: "c", Repo: "r", Pattern: pattern})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := a.newest(names); got != names[1] {
+			t.Errorf("%s: got %q, want %q", pattern, got, names[1])
+		}
+	}
+}
+
+// source makes a repository whose "make release" makes an archive named after
+// its branch and commit.
+func source(t *testing.T, branch string) (dir string, git func(args ...string)) {
+	t.Helper()
+	for _, tool := range []string{"git", "make"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("%s is not installed", tool)
+		}
+	}
+	dir = t.TempDir()
+	git = func(args ...string) {
+		t.Helper()
+		cmd := exec.Command("git", args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "GIT_AUTHOR_NAME=t", "GIT_AUTHOR_EMAIL=t@example.invalid",
+			"GIT_COMMITTER_NAME=t", "GIT_COMMITTER_EMAIL=t@example.invalid")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %q: %v\n%s", args, err, out)
+		}
+	}
+	git("init", "-q", "-b", branch)
+	put(t, filepath.Join(dir, "Makefile"), "release:\n\t@[ \"$$ENGBLD_SKIP_VALIDATE_BUILDENV\" = true ]\n\techo x >>builds\n"+
+		"\tmkdir -p build && tar czf build/ag-$$(git symbolic-ref --short HEAD)-20200101T000000Z-g$$(git rev-parse --short HEAD).tar.gz Makefile\n")
+	put(t, filepath.Join(dir, ".gitignore"), "build\nbuilds\n")
+	git("add", ".")
+	git("commit", "-qm", "1")
+	return dir, git
+}
+
+func put(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newAgent(t *testing.T, opts Options) *Agent {
+	t.Helper()
+	if opts.Cache == "" {
+		opts.Cache = filepath.Join(t.TempDir(), "the cache")
+	}
+	opts.Repo, opts.Targets = "repo", "release"
+	if opts.Pattern == "" {
+		opts.Pattern = "build/ag-.*.tar.gz"
+	}
+	a, err := New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func head(t *testing.T, a *Agent) string {
+	t.Helper()
+	b, err := a.git(t.Context(), "rev-parse", "--abbrev-ref", "HEAD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestCloneBuildExtract(t *testing.T) {
+	t.Parallel()
+	src, git := source(t, "master")
+	a := newAgent(t, Options{URL: src, AgentBranch: "mine"})
+	do := func() {
+		t.Helper()
+		if err := a.Clone(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Build(t.Context(), os.Environ()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	builds := func() int {
+		b, _ := os.ReadFile(filepath.Join(a.clone(), "builds"))
+		return strings.Count(string(b), "x")
+	}
+	do()
+	do()
+	if head(t, a) != "master" || builds() != 1 {
+		t.Errorf("branch %s, built %d times, want master, once", head(t, a), builds())
+	}
+	git("branch", "mine")
+	git("checkout", "-q", "mine")
+	put(t, filepath.Join(src, "new"), "new\n")
+	git("add", ".")
+	git("commit", "-qm", "2")
+	do()
+	if head(t, a) != "mine" || builds() != 2 {
+		t.Errorf("branch %s, built %d times, want mine, twice", head(t, a), builds())
+	}
+	name, err := a.Archive()
+	if err != nil || !strings.Contains(name, "/ag-mine-") {
+		t.Errorf("archive %q, %v", name, err)
+	}
+
+	// Another component works on another branch of the same clone.
+	other := newAgent(t, Options{Cache: a.opts.Cache, URL: src, Branch: "master"})
+	if err := other.Clone(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Build(t.Context(), os.Environ()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(name); err != nil {
+		t.Errorf("the archive of branch mine was not built: %v", err)
+	}
+
+	into := t.TempDir()
+	if err := a.Extract(t.Context(), into, "root/opt"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(into, "root/opt/Makefile")); err != nil {
+		t.Error(err)
+	}
+
+	// Changes of tracked files are not lost.
+	put(t, filepath.Join(a.clone(), "Makefile"), "changed\n")
+	if err := a.Clone(t.Context()); err == nil || !strings.Contains(err.Error(), "Makefile") {
+		t.Errorf("a changed clone: %v", err)
+	}
+	if err := a.Clean(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(a.clone()); err == nil {
+		t.Error("the clone is still there")
+	}
+}
+
+func TestCloneBranches(t *testing.T) {
+	t.Parallel()
+	src, git := source(t, "main")
+	git("branch", "b")
+	for want, opts := range map[string]Options{
+		"main": {AgentBranch: "no1", Branch: "no2"},
+		"b":    {AgentBranch: "no1", Branch: "b"},
+	} {
+		opts.URL = src
+		a := newAgent(t, opts)
+		if err := a.Clone(t.Context()); err != nil || head(t, a) != want {
+			t.Errorf("got %s, %v, want %s", head(t, a), err, want)
+		}
+		// A branch that origin lost is used as it is.
+		if want == "b" {
+			git("branch", "-D", "b")
+			if err := a.Clone(t.Context()); err != nil || head(t, a) != want {
+				t.Errorf("without a branch at origin: %s, %v", head(t, a), err)
+			}
+		}
+	}
+	a := newAgent(t, Options{URL: filepath.Join(src, "nosuch")})
+	if err := a.Clone(t.Context()); err == nil {
+		t.Error("no error for a repository that is not there")
+	}
+}
+
+// Only who holds the lock gives it back.
+func TestLock(t *testing.T) {
+	t.Parallel()
+	slept := 0
+	a := newAgent(t, Options{LockTries: 3, Sleep: func(context.Context, time.Duration) error { slept++; return nil }})
+	lock := filepath.Join(a.opts.Cache, "repo.lock")
+	put(t, filepath.Join(lock, "owner"), "1 elsewhere\n")
+	if err := a.Clean(t.Context()); err == nil || slept != 3 || !strings.Contains(fault.Hint(err), lock) {
+		t.Errorf("error %v after %d tries", err, slept)
+	}
+	if _, err := os.Stat(lock); err != nil {
+		t.Error("another one's lock was removed")
+	}
+	host, _ := os.Hostname()
+	dead := exec.Command("true")
+	if err := dead.Run(); err != nil {
+		t.Skip(err)
+	}
+	put(t, filepath.Join(lock, "owner"), fmt.Sprintf("%d %s\n", dead.Process.Pid, host))
+	if err := a.Clean(t.Context()); err != nil {
+		t.Errorf("the lock of a process that is gone: %v", err)
+	}
+	if _, err := os.Stat(lock); err == nil {
+		t.Error("the lock was left")
+	}
+
+	var in, most atomic.Int32
+	done := make(chan error)
+	b := newAgent(t, Options{Cache: a.opts.Cache, Sleep: func(ctx context.Context, _ time.Duration) error { return sleep(ctx, time.Millisecond) }})
+	for range 5 {
+		go func() {
+			done <- b.locked(t.Context(), func() error {
+				if n := in.Add(1); n > most.Load() {
+					most.Store(n)
+				}
+				time.Sleep(2 * time.Millisecond)
+				in.Add(-1)
+				return nil
+			})
+		}()
+	}
+	for range 5 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	if most.Load() != 1 {
+		t.Errorf("%d at once held the lock", most.Load())
+	}
+}
+
+type client struct{ http.Client }
+
+func (c *client) Get(ctx context.Context, url string, limit int64) ([]byte, error) {
+	r, err := c.Client.Get(url)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Body.Close()
+	if r.StatusCode != 200 {
+		return nil, fault.Network.Errorf("%s: %s", url, r.Status)
+	}
+	return io.ReadAll(io.LimitReader(r.Body, limit))
+}
+
+func (c *client) GetFile(ctx context.Context, url, dst string) error {
+	b, err := c.Get(ctx, url, 1<<20)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(dst, b, 0o666)
+}
+
+func TestDownload(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, n := range []string{"ag-master-20200101T000000Z-g1.tar.gz", "ag-x-20200101T000000Z-g2.tar.gz", "other"} {
+		put(t, filepath.Join(dir, "agents", n), n)
+	}
+	srv := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	defer srv.Close()
+	for _, from := range []string{filepath.Join(dir, "agents"), srv.URL + "/agents", srv.URL + "/agents/"} {
+		for branch, want := range map[string]string{"x": "ag-x-20200101T000000Z-g2.tar.gz", "none": "ag-master-20200101T000000Z-g1.tar.gz"} {
+			a := newAgent(t, Options{Download: from, Branch: branch, Fetch: &client{}})
+			if err := a.Get(t.Context()); err != nil {
+				t.Errorf("%s: %v", from, err)
+				continue
+			}
+			got, err := a.Archive()
+			if err != nil || filepath.Base(got) != want || filepath.Dir(got) != a.opts.Cache {
+				t.Errorf("%s, branch %s: %q, %v, want %q", from, branch, got, err, want)
+			}
+		}
+	}
+	for _, from := range []string{filepath.Join(dir, "nosuch"), srv.URL + "/nosuch"} {
+		if err := newAgent(t, Options{Download: from, Fetch: &client{}}).Get(t.Context()); err == nil {
+			t.Errorf("%s: no error", from)
+		}
+	}
+}
+
+func TestCommandUsage(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{}, {"frobnicate"}, {"-c", "c", "-r", "r", "clean"}, {"-c", "c", "-r", "../r", "-p", "p", "clean"},
+		{"-c", "c", "-r", "r", "-p", "p", "frobnicate"}, {"-c", "c", "-r", "r", "-p", "p", "clone"}, {"-c", "c", "-r", "r", "-p", "p", "build"}} {
+		cmd := Command(Deps{})
+		cmd.SetArgs(args)
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+		if err := cmd.ExecuteContext(t.Context()); fault.KindOf(err) != fault.Usage {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}

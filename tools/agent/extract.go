@@ -1,0 +1,119 @@
+package agent
+
+import (
+	"context"
+	"io"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/untar"
+)
+
+const maxIndex = 8 << 20 // bytes of an index page
+
+// Extract unpacks the newest archive into the directory dir of into, which
+// is made. Nothing is written outside it, whatever the archive says.
+func (a *Agent) Extract(ctx context.Context, into, dir string) error {
+	if strings.HasPrefix(dir, ".") || strings.HasPrefix(dir, "/") {
+		return fault.Step.Errorf("agent-prebuilt: the directory in the image, %q, must not begin with %q", dir, dir[:1])
+	}
+	return a.locked(ctx, func() error {
+		name, err := a.Archive()
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(into, dir)
+		a.opts.Infof("%s: %s into %s", a.opts.Repo, name, to)
+		return untar.File(ctx, name, to)
+	})
+}
+
+var hrefs = regexp.MustCompile(`(?i)href\s*=\s*["']([^"']*)["']`)
+
+// Get downloads the newest archive into the cache, from a server's index page
+// or a directory. One that is there already is not fetched again.
+func (a *Agent) Get(ctx context.Context) error {
+	from := a.opts.Download
+	if from == "" {
+		return usage("where archives are downloaded from", "-U")
+	}
+	return a.locked(ctx, func() error {
+		if !strings.HasPrefix(from, "http:") && !strings.HasPrefix(from, "https:") {
+			return a.getFromDir(strings.TrimPrefix(from, "file://"))
+		}
+		if a.opts.Fetch == nil {
+			return fault.Network.Errorf("downloading %s: no network is to be used", a.opts.Repo)
+		}
+		base, err := url.Parse(strings.TrimSuffix(from, "/") + "/")
+		if err != nil {
+			return fault.Usage.Errorf("the address of archives: %w", err)
+		}
+		page, err := a.opts.Fetch.Get(ctx, base.String(), maxIndex)
+		if err != nil {
+			return err
+		}
+		var names []string
+		for _, m := range hrefs.FindAllSubmatch(page, -1) {
+			if u, err := url.Parse(string(m[1])); err == nil {
+				names = append(names, path.Base(u.Path))
+			}
+		}
+		name := a.newest(names)
+		if name == "" {
+			return a.notThere(from)
+		}
+		dst := filepath.Join(a.opts.Cache, name)
+		if _, err := os.Stat(dst); err == nil {
+			return nil
+		}
+		a.opts.Infof("%s: %s", a.opts.Repo, base.JoinPath(name))
+		return a.opts.Fetch.GetFile(ctx, base.JoinPath(name).String(), dst)
+	})
+}
+
+func (a *Agent) notThere(from string) error {
+	return fault.Network.Errorf("no archive %q of %s in %s", a.opts.Pattern, strings.Join(a.branches(), ", "), from)
+}
+
+func (a *Agent) getFromDir(from string) error {
+	names, err := dirNames(from)
+	if err != nil {
+		return fault.Step.Errorf("looking for the archive of %s: %w", a.opts.Repo, err)
+	}
+	name := a.newest(names)
+	if name == "" {
+		return a.notThere(from)
+	}
+	tmp := filepath.Join(a.opts.Cache, ".engbld-"+name)
+	err = copyFile(filepath.Join(from, name), tmp)
+	if err == nil {
+		err = os.Rename(tmp, filepath.Join(a.opts.Cache, name))
+	}
+	if err != nil {
+		os.Remove(tmp)
+		return fault.Step.Errorf("copying the archive of %s: %w", a.opts.Repo, err)
+	}
+	return nil
+}
+
+func copyFile(from, to string) error {
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(dst, src)
+	if cerr := dst.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}

@@ -82,3 +82,13 @@ func TestTmpIncr(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+func writeFull(t testing.TB, tree *fstree.Tree, guid uint64) Layer {
+	t.Helper()
+	var b bytes.Buffer
+	_, err := WriteFull(context.Background(), &b, tree, Options{ToGUID: guid, ToName: "zones/base@final", CreationTime: 1766000000, Now: testTime})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Layer{R: bytes.NewReader(b.Bytes()), Size: int64(b.Len()), Name: "full"}
+}

@@ -24,6 +24,7 @@ import (
 type Options struct {
 	RoundTrip bool // also send again with the real dmu_send, and compare (-R)
 	Relaxed   bool // findings about a careful format do not fail (-r)
+	Every     bool // findings concern every stream, not just the last one (-e)
 	AllPool   bool // a pool with all features (-a)
 	Linux     bool // the file system was made on Linux (-l)
 	NoSums    bool // no sha256 in the listing (-n)
@@ -32,7 +33,7 @@ type Options struct {
 func (o Options) args() []string {
 	var args []string
 	for flag, on := range map[string]bool{
-		"-R": o.RoundTrip, "-r": o.Relaxed, "-a": o.AllPool, "-l": o.Linux, "-n": o.NoSums,
+		"-R": o.RoundTrip, "-e": o.Every, "-r": o.Relaxed, "-a": o.AllPool, "-l": o.Linux, "-n": o.NoSums,
 	} {
 		if on {
 			args = append(args, flag)

@@ -1,0 +1,301 @@
+package makefile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/TritonDataCenter/engbld/tools/fault"
+)
+
+const (
+	maxFile  = 1 << 20
+	maxFiles = 100
+	maxValue = 64 << 10 // of an expansion
+)
+
+// Tree is a makefile with those of its own tree that it includes, the statements
+// in the order make reads them. Files of deps/eng are named (Stmt.Eng), not read.
+type Tree struct {
+	Files []*File // the first is the makefile itself
+	Stmts []Stmt
+	// Missing are includes of the component's own that could not be followed.
+	Missing []Stmt
+
+	last map[string]string // value of each variable as last set, unexpanded
+}
+
+// Names are what make looks for, in its order.
+func Names() []string { return []string{"GNUmakefile", "makefile", "Makefile"} }
+
+// Find returns the name of the makefile in dir of fsys, "" if there is none.
+func Find(fsys fs.FS, dir string) string {
+	for _, n := range Names() {
+		if st, err := fs.Stat(fsys, path.Join(dir, n)); err == nil && st.Mode().IsRegular() {
+			return path.Join(dir, n)
+		}
+	}
+	return ""
+}
+
+// Load reads the makefile at name (a path in fsys) and what it includes. Relative
+// includes are taken from make's directory, which is the one name is in; what lies
+// outside of fsys is not followed.
+func Load(fsys fs.FS, name string) (*Tree, error) {
+	t := &Tree{last: map[string]string{"CURDIR": ".", "TOP": "."}}
+	if err := t.load(fsys, path.Dir(name), name); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *Tree) load(fsys fs.FS, dir, name string) error {
+	if len(t.Files) == maxFiles {
+		return fault.Usage.Errorf("%s: more than %d makefiles include each other", t.Files[0].Name, maxFiles)
+	}
+	data, err := readBounded(fsys, name)
+	if err != nil {
+		return fault.Usage.Errorf("reading makefile %s: %w", name, err)
+	}
+	f := Parse(name, data)
+	t.Files = append(t.Files, f)
+	for _, s := range f.Stmts {
+		if s.Kind == Assign && s.Target == "" {
+			t.set(s)
+		}
+		if s.Kind != Include {
+			t.Stmts = append(t.Stmts, s)
+			continue
+		}
+		for _, p := range s.Paths {
+			one := s
+			one.Paths = []string{p}
+			full, _ := t.Expand(p)
+			one.Eng = engFile(full)
+			at := len(t.Stmts)
+			t.Stmts = append(t.Stmts, one)
+			if one.Eng != "" {
+				continue
+			}
+			full = path.Join(dir, full)
+			if !fs.ValidPath(full) || strings.Contains(full, "$") || t.has(full) {
+				t.Missing = append(t.Missing, one)
+				continue
+			}
+			if err := t.load(fsys, dir, full); err != nil {
+				if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrInvalid) {
+					return err
+				}
+				t.Missing = append(t.Missing, t.Stmts[at])
+			}
+		}
+	}
+	return nil
+}
+
+func (t *Tree) has(name string) bool {
+	for _, f := range t.Files {
+		if f.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+var engRE = regexp.MustCompile(`(?:^|/)deps/eng/tools/mk/(Makefile\.[A-Za-z_.]+)$`)
+
+func engFile(p string) string {
+	if m := engRE.FindStringSubmatch(path.Clean(p)); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+func (t *Tree) set(s Stmt) {
+	old, was := t.last[s.Name]
+	switch {
+	case s.Op == "?=" && was && s.Name != "TOP":
+	case s.Op == "+=" && was:
+		t.last[s.Name] = strings.TrimSpace(old + " " + s.Value)
+	case s.Name == "TOP": // always make's directory, or the way up from it
+		if v := s.Value; !strings.Contains(v, "$") && !path.IsAbs(v) {
+			t.last["TOP"] = v
+		} else if i := strings.LastIndex(v, "/.."); i >= 0 && strings.Contains(v, "pwd") {
+			t.last["TOP"] = strings.Trim(v[strings.Index(v, "/..")+1:i+3], "/")
+		}
+	default:
+		t.last[s.Name] = s.Value
+	}
+}
+
+// Expand replaces references to variables by their last values. complete is false
+// where a function or an unknown variable was left as it stands.
+func (t *Tree) Expand(s string) (value string, complete bool) {
+	e := expander{t: t, complete: true}
+	v := e.expand(s, 0)
+	return v, e.complete
+}
+
+type expander struct {
+	t        *Tree
+	complete bool
+	written  int
+}
+
+func (e *expander) expand(s string, depth int) string {
+	if !strings.Contains(s, "$") {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != '$' || i+1 >= len(s) {
+			b.WriteByte(s[i])
+			continue
+		}
+		end := -1
+		switch s[i+1] {
+		case '(':
+			end = closing(s, i+1, '(', ')')
+		case '{':
+			end = closing(s, i+1, '{', '}')
+		case '$':
+			b.WriteByte('$')
+			i++
+			continue
+		}
+		name := ""
+		if end > 0 {
+			name = s[i+2 : end]
+		}
+		v, ok := e.t.last[name]
+		if name == "shell pwd" || name == "shell /bin/pwd" {
+			v, ok = ".", true
+		}
+		e.written += len(v)
+		if end < 0 || !ok || depth > 20 || e.written > maxValue {
+			e.complete = false
+			if end < 0 {
+				end = i
+			}
+			b.WriteString(s[i : end+1])
+			i = end
+			continue
+		}
+		b.WriteString(e.expand(v, depth+1))
+		i = end
+	}
+	return b.String()
+}
+
+func closing(s string, at int, open, shut byte) int {
+	depth := 0
+	for i := at; i < len(s); i++ {
+		switch s[i] {
+		case open:
+			depth++
+		case shut:
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// Assigns returns the assignments to name, in reading order, without
+// target-specific ones.
+func (t *Tree) Assigns(name string) []Stmt {
+	var all []Stmt
+	for _, s := range t.Stmts {
+		if s.Kind == Assign && s.Name == name && s.Target == "" {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// Value returns the expanded last value of name; complete as in Expand. An unset
+// variable is "" and complete.
+func (t *Tree) Value(name string) (value string, complete bool) {
+	v, complete := t.Expand(t.last[name])
+	return strings.TrimSpace(v), complete
+}
+
+// File returns the file of that name.
+func (t *Tree) File(name string) *File {
+	for _, f := range t.Files {
+		if f.Name == name {
+			return f
+		}
+	}
+	return nil
+}
+
+// Includes returns the first include of a file of deps/eng/tools/mk.
+func (t *Tree) Includes(eng string) (Stmt, bool) {
+	for _, s := range t.Stmts {
+		if s.Kind == Include && s.Eng == eng {
+			return s, true
+		}
+	}
+	return Stmt{}, false
+}
+
+// Index returns the place of the first include of eng in Stmts, -1 if none.
+func (t *Tree) Index(eng string) int {
+	for i, s := range t.Stmts {
+		if s.Kind == Include && s.Eng == eng {
+			return i
+		}
+	}
+	return -1
+}
+
+// refRE finds references by name, also those in functions and nested ones.
+var refRE = regexp.MustCompile(`\$[({]([A-Za-z_][A-Za-z0-9_.-]*)`)
+
+// References returns every variable that a statement outside of NAME's own
+// assignments refers to.
+func (t *Tree) References() map[string]bool {
+	refs := map[string]bool{}
+	note := func(text string) {
+		for _, m := range refRE.FindAllStringSubmatch(text, -1) {
+			refs[m[1]] = true
+		}
+	}
+	for _, f := range t.Files {
+		for _, l := range f.Lines {
+			if !strings.HasPrefix(strings.TrimSpace(l), "#") {
+				note(l)
+			}
+		}
+		for _, s := range f.Stmts {
+			for _, c := range s.Conds {
+				if w := strings.Fields(c.Text); len(w) == 2 && strings.HasSuffix(w[0], "def") {
+					refs[w[1]] = true
+				}
+			}
+		}
+	}
+	return refs
+}
+
+// Where returns file:line.
+func (s Stmt) Where() string { return fmt.Sprintf("%s:%d", s.File, s.Line) }
+
+func readBounded(fsys fs.FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("larger than %d bytes", maxFile)
+	}
+	return data, err
+}

@@ -1,0 +1,81 @@
+// Package filelock keeps processes, and goroutines of one process, from doing
+// the same work at once: an advisory lock on a file that ends with its process,
+// however that ends. On file systems that know no locks everyone gets the lock;
+// users must stay correct then, only slower.
+package filelock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+)
+
+const poll = 50 * time.Millisecond
+
+// Lock is a lock that is held.
+type Lock struct{ f *os.File }
+
+// Get waits for the lock on the file at path, which is made where missing.
+// waiting is called once if somebody else has it; it may be nil.
+func Get(ctx context.Context, path string, waiting func()) (*Lock, error) {
+	for {
+		l, err := Try(path)
+		if l != nil || err != nil {
+			return l, err
+		}
+		if waiting != nil {
+			waiting()
+			waiting = nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(poll):
+		}
+	}
+}
+
+// Try takes the lock, or returns nil at once where somebody else has it.
+func Try(path string) (*Lock, error) {
+	for {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o666)
+		if err != nil {
+			return nil, err
+		}
+		for {
+			if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != syscall.EINTR {
+				break
+			}
+		}
+		switch {
+		case errors.Is(err, syscall.EWOULDBLOCK):
+			return nil, f.Close()
+		case err != nil && !unsupported(err):
+			f.Close()
+			return nil, fmt.Errorf("locking %s: %w", path, err)
+		}
+		// Remove may have taken the file away between opening and locking.
+		have, err1 := f.Stat()
+		stands, err2 := os.Stat(path)
+		if err1 == nil && err2 == nil && os.SameFile(have, stands) {
+			return &Lock{f}, nil
+		}
+		f.Close()
+	}
+}
+
+func unsupported(err error) bool {
+	return errors.Is(err, syscall.ENOLCK) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, errors.ErrUnsupported)
+}
+
+// Release gives the lock back; the file stays.
+func (l *Lock) Release() { l.f.Close() }
+
+// Remove takes the file away and gives the lock back.
+func (l *Lock) Remove() {
+	os.Remove(l.f.Name())
+	l.f.Close()
+}

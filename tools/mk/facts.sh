@@ -11,7 +11,7 @@
 #
 # It never fails: what cannot be told is empty.
 
-commit=`git describe --all --long --dirty 2>/dev/null`
+commit=`git describe --all --long --dirty --always 2>/dev/null`
 commit=${commit##*-g}
 
 ref=`git symbolic-ref -q HEAD 2>/dev/null`

@@ -1,0 +1,79 @@
+#
+# engbld: Triton's origin images, and the makefiles and tools that components build
+# with. This file is for the images and for working on engbld itself; components
+# include what is in tools/mk.
+#
+#: Images
+#:   make FLAVOR-buildimage      build an image; the result is in bits/FLAVOR
+#:   make all-buildimage         build all of them; with -j, several at a time
+#:   make FLAVOR-"GOAL GOAL"     any goals of the image's Makefile:
+#:                               buildimage bits-upload print-STAMP ...
+#:   make flavors                list the flavors
+#:
+#: Without network, from made-up packages: ENGBLD_SANDBOX=true make ...
+#:
+#: Working on engbld
+#:   make test                   run the tests
+#:   make check                  format, vet, generated files
+#:   make gen                    write what is generated from images/*/flavor.toml
+#:   make bench                  run the benchmarks
+#:   make clean, make distclean  remove what was made; distclean: the images, too
+#
+
+.PHONY: help
+help:
+	@sed -n -e 's/^#: //p' -e 's/^#:$$//p' Makefile
+
+NAME =			engbld
+MAKE_STAMPS_DIR =	make_stamps
+
+# Nothing here is compiled for the machine it is built on.
+export ENGBLD_SKIP_VALIDATE_BUILDENV := true
+ENGBLD_CHECK_COPYRIGHT_DISABLE = true
+
+include deps/eng/tools/mk/Makefile.defs
+
+CLEAN_FILES +=		images/*/make_stamps
+
+include images/flavors.mk
+include deps/eng/tools/mk/Makefile.targ
+
+_ENGBLD_GO =		$(if $(ENGBLD_GO),$(ENGBLD_GO),go)
+_ENGBLD_GO_DIRS =	images targets tools magefile.go
+# Tests run make themselves: they start as from a shell.
+_ENGBLD_TEST_ENV =	unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES ENGBLD_TIMESTAMP ENGBLD_SKIP_VALIDATE_BUILDENV;
+
+all: all-buildimage
+
+.PHONY: flavors
+flavors:
+	@printf '%s\n' $(ENGBLD_FLAVORS)
+
+.PHONY: test
+test:
+	@$(_ENGBLD_TEST_ENV) $(_ENGBLD_GO) test ./...
+
+.PHONY: bench
+bench:
+	@$(_ENGBLD_TEST_ENV) $(_ENGBLD_GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: check-go
+check-go:
+	@bad=`gofmt -l $(_ENGBLD_GO_DIRS)` && [ -z "$$bad" ] || { \
+	    echo "error: gofmt -w would change: $$bad" >&2; exit 1; }
+	@$(_ENGBLD_GO) vet ./...
+	@$(_ENGBLD_GO) vet -tags mage .
+
+.PHONY: check-gen
+check-gen:
+	@$(_ENGBLD) flavor check
+
+.PHONY: check-sh
+check-sh:
+	@for f in tools/*.sh tools/mk/*.sh tools/buildimage/bin/buildimage; do sh -n "$$f" || exit 1; done
+
+check:: check-go check-sh check-gen
+
+.PHONY: gen
+gen:
+	@$(_ENGBLD) flavor generate

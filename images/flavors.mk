@@ -1,0 +1,43 @@
+# Code generated from the flavor files by "make gen"; DO NOT EDIT.
+
+ENGBLD_FLAVORS = \
+    triton-origin-multiarch-15.4.1 \
+    triton-origin-x86_64-18.4.0 \
+    triton-origin-x86_64-19.4.0 \
+    triton-origin-x86_64-21.4.0 \
+    triton-origin-x86_64-23.4.0 \
+    triton-origin-x86_64-24.4.1
+
+# What follows the name of a flavor is a goal, or several, of its Makefile. All
+# images of one make have its time and so its STAMP.
+# ($(MAKE) stands in the recipes themselves, or make -n would not look into them.)
+_ENGBLD_IMAGE_TIME =	TIMESTAMP=$(call _ENGBLD_Q,$(TIMESTAMP))
+
+.PHONY: .engbld-always
+.engbld-always:
+
+triton-origin-multiarch-15.4.1-%: .engbld-always
+	@$(_ENGBLD_IMAGE_TIME) $(MAKE) --no-print-directory -C images/triton-origin-multiarch-15.4.1 $*
+
+triton-origin-x86_64-18.4.0-%: .engbld-always
+	@$(_ENGBLD_IMAGE_TIME) $(MAKE) --no-print-directory -C images/triton-origin-x86_64-18.4.0 $*
+
+triton-origin-x86_64-19.4.0-%: .engbld-always
+	@$(_ENGBLD_IMAGE_TIME) $(MAKE) --no-print-directory -C images/triton-origin-x86_64-19.4.0 $*
+
+triton-origin-x86_64-21.4.0-%: .engbld-always
+	@$(_ENGBLD_IMAGE_TIME) $(MAKE) --no-print-directory -C images/triton-origin-x86_64-21.4.0 $*
+
+triton-origin-x86_64-23.4.0-%: .engbld-always
+	@$(_ENGBLD_IMAGE_TIME) $(MAKE) --no-print-directory -C images/triton-origin-x86_64-23.4.0 $*
+
+triton-origin-x86_64-24.4.1-%: .engbld-always
+	@$(_ENGBLD_IMAGE_TIME) $(MAKE) --no-print-directory -C images/triton-origin-x86_64-24.4.1 $*
+
+all-%: .engbld-always
+	@$(_ENGBLD_IMAGE_TIME) $(MAKE) --no-print-directory $(foreach flavor,$(ENGBLD_FLAVORS),'$(flavor)-$*')
+
+triton-origin-%: .engbld-always
+	@printf '%s\n' $(call _ENGBLD_Q,error: "$@" is not a flavor and a goal) \
+	    'hint:  say FLAVOR-GOAL; the flavors are: $(strip $(ENGBLD_FLAVORS))' >&2
+	@exit 2

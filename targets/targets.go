@@ -1,0 +1,124 @@
+// Package targets is what mage shows. Each function is a verb of engbld or of the
+// Go tools; the work is done in tools/app, the same as for make and the command
+// line. A component's own magefile may import this package.
+package targets
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"time"
+
+	"github.com/magefile/mage/mg"
+	"github.com/magefile/mage/sh"
+
+	"github.com/TritonDataCenter/engbld/tools/app"
+)
+
+// All checks the generated files, then builds every flavor.
+func All(ctx context.Context) error {
+	if err := (Gen{}).Check(ctx); err != nil {
+		return err
+	}
+	return buildImages(ctx)
+}
+
+// BuildImage builds every flavor; a single one has a target of its own.
+func BuildImage(ctx context.Context) error { return buildImages(ctx) }
+
+// BitsUpload builds every flavor and uploads it, where the ENGBLD_BITS_UPLOAD
+// settings say.
+func BitsUpload(ctx context.Context) error {
+	return command(ctx, "make", "--no-print-directory", "all-bits-upload")
+}
+
+// Gen holds what is done to the files generated from the flavors.
+type Gen mg.Namespace
+
+// Write brings the generated files up to date.
+func (Gen) Write(ctx context.Context) error { return engbld(ctx, "flavor", "generate") }
+
+// Check compares the generated files with the flavors.
+func (Gen) Check(ctx context.Context) error { return engbld(ctx, "flavor", "check") }
+
+// Test runs the tests.
+func Test(ctx context.Context) error { return command(ctx, goTool(), "test", "./...") }
+
+// Check looks at format, vet, and generated files.
+func Check(ctx context.Context) error {
+	if out, err := sh.Output("gofmt", "-l", "images", "targets", "tools", "magefile.go"); err != nil {
+		return err
+	} else if out != "" {
+		return mg.Fatalf(1, "gofmt -w would change:\n%s", out)
+	}
+	for _, args := range [][]string{{"vet", "./..."}, {"vet", "-tags", "mage", "."}} {
+		if err := command(ctx, goTool(), args...); err != nil {
+			return err
+		}
+	}
+	return (Gen{}).Check(ctx)
+}
+
+func buildImages(ctx context.Context, flavors ...string) error {
+	args := append([]string{"image", "build"}, flavors...)
+	if len(flavors) == 0 {
+		args = append(args, "--all")
+	}
+	return engbld(ctx, args...)
+}
+
+// engbld runs one engbld command in this process. It has printed its error; what
+// is returned carries the exit code to mage.
+func engbld(ctx context.Context, args ...string) error {
+	env, err := app.OSEnv()
+	if err != nil {
+		return err
+	}
+	ctx, stop := app.WithSignals(ctx)
+	defer stop()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go endWithParent(ctx, cancel)
+	if code := app.Main(ctx, env, args); code != 0 {
+		return mg.Fatal(code, fmt.Sprintf("engbld %s: exit %d", args[0], code))
+	}
+	return nil
+}
+
+// endWithParent cancels when this process's parent is gone: a signal to mage ends
+// mage alone.
+func endWithParent(ctx context.Context, cancel context.CancelFunc) {
+	parent := os.Getppid()
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if os.Getppid() != parent {
+				cancel()
+				return
+			}
+		}
+	}
+}
+
+func goTool() string {
+	if g := os.Getenv("ENGBLD_GO"); g != "" {
+		return g
+	}
+	return "go"
+}
+
+// command runs a program with this process's terminal.
+func command(ctx context.Context, name string, args ...string) error {
+	c := exec.CommandContext(ctx, name, args...)
+	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
+	c.WaitDelay = 5 * time.Second
+	if err := c.Run(); err != nil {
+		return mg.Fatalf(sh.ExitStatus(err), "%s %v: %v", name, args, err)
+	}
+	return nil
+}

@@ -1,0 +1,109 @@
+package gen
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+
+	"github.com/google/renameio/v2"
+	"github.com/pmezard/go-difflib/difflib"
+
+	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/flavor"
+)
+
+// file is one generated file: its path below the root, and what it should hold
+// given what it holds now (nil if it does not exist). A nil result leaves it alone.
+type file struct {
+	path string
+	make func(set *flavor.Set, now []byte) ([]byte, error)
+}
+
+func files(set *flavor.Set) []file {
+	whole := func(f func(*flavor.Set) ([]byte, error)) func(*flavor.Set, []byte) ([]byte, error) {
+		return func(s *flavor.Set, _ []byte) ([]byte, error) { return f(s) }
+	}
+	list := []file{
+		{"README.md", readme},
+		{"images/Jenkinsfile", whole(jenkinsfile)},
+		{"images/flavors.mk", whole(wrappers)},
+		{"magefile.go", aliases},
+		{"targets/zz_flavors.go", whole(targets)},
+		{"tools/buildenv.maps", whole(maps)},
+	}
+	for _, f := range set.Flavors {
+		list = append(list, file{"images/" + f.Name + "/Makefile", func(s *flavor.Set, _ []byte) ([]byte, error) {
+			return imageMakefile(s, f)
+		}})
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].path < list[j].path })
+	return list
+}
+
+// each calls visit with every file that is not what it should be.
+func each(root string, visit func(path string, now, want []byte) error) error {
+	set, err := flavor.Load(os.DirFS(filepath.Join(root, "images")))
+	if err != nil {
+		return err
+	}
+	for _, f := range files(set) {
+		now, err := os.ReadFile(filepath.Join(root, f.path))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("generated file: %w", err)
+		}
+		want, err := f.make(set, now)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.path, err)
+		}
+		if want == nil || (now != nil && bytes.Equal(now, want)) {
+			continue
+		}
+		if err := visit(f.path, now, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Write brings every generated file below root up to date, from the flavor files
+// in root/images. It returns the paths of those it wrote, sorted.
+func Write(root string) (changed []string, err error) {
+	err = each(root, func(path string, _, want []byte) error {
+		full := filepath.Join(root, path)
+		if err := os.MkdirAll(filepath.Dir(full), 0o777); err != nil {
+			return fmt.Errorf("generated file: %w", err)
+		}
+		if err := renameio.WriteFile(full, want, 0o644); err != nil {
+			return fmt.Errorf("writing %s: %w", path, err)
+		}
+		changed = append(changed, path)
+		return nil
+	})
+	return changed, err
+}
+
+// Check writes to w, as a unified diff, what Write would change; an error of kind
+// fault.Drift says that there is something.
+func Check(root string, w io.Writer) error {
+	n := 0
+	err := each(root, func(path string, now, want []byte) error {
+		n++
+		from := path
+		if now == nil {
+			from = "/dev/null"
+		}
+		return difflib.WriteUnifiedDiff(w, difflib.UnifiedDiff{
+			A: difflib.SplitLines(string(now)), B: difflib.SplitLines(string(want)),
+			FromFile: from, ToFile: path + " (generated)", Context: 3,
+		})
+	})
+	if err == nil && n > 0 {
+		err = fault.WithHint(fault.Drift.Errorf("%d generated files are not what the flavor files say", n), "make gen")
+	}
+	return err
+}

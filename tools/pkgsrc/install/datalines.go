@@ -203,7 +203,7 @@ func (in *Installer) postInstall(o *owner) error {
 			}
 		}
 	}
-	for _, tag := range []string{"FONTS", "ICON_THEME", "SHLIB"} {
+	for _, tag := range []string{"FONTS", "ICON_THEME", "SHLIBS"} {
 		if n := len(o.lines(tag, false)); n > 0 {
 			in.log.Infof("%s: %d %s lines: an index that the system makes is not made", o.pkg, n, tag)
 		}

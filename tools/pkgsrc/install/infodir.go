@@ -68,6 +68,13 @@ func (in *Installer) infoFiles(o *owner, remove bool) error {
 		if text == string(old) && !remove && in.regular(index) {
 			continue
 		}
+		if remove && strings.Count(text, "\n* ") <= strings.Count(text, "\n* Menu:") {
+			if err := in.root.Remove(index); err != nil {
+				return err
+			}
+			removeEmpty(in.root, dir)
+			continue
+		}
 		if err := in.root.WriteFile(index, []byte(text), 0o644); err != nil {
 			return err
 		}

@@ -52,7 +52,7 @@ var helpers = map[string]struct {
 	"+INFO_FILES":  {[]string{"INFO"}, true},
 	"+FONTS":       {[]string{"FONTS"}, false},
 	"+ICON_THEMES": {[]string{"ICON_THEME"}, false},
-	"+SHLIBS":      {[]string{"SHLIB"}, false},
+	"+SHLIBS":      {[]string{"SHLIBS"}, false},
 }
 
 // unpacked is a helper as it lies in the record.
@@ -70,7 +70,6 @@ type script struct {
 	data     map[string][]string // tag of a native or indexing helper → fields of its lines, in file order
 	messages []message
 	findings []Finding
-	rebuild  bool // pkg_install's own: the database of files is made where it is missing
 }
 
 // manifestPath finds the file an SMF finding would import, "" where it is not plain.
@@ -152,6 +151,8 @@ func (r *scriptReader) finish() {
 	}
 }
 
+var stageName = regexp.MustCompile(`^[A-Z]+(-[A-Z]+)*$`)
+
 var assignment = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
 
 // command sorts one simple command: usual, harmless, or a finding.
@@ -179,9 +180,18 @@ func (r *scriptReader) command(c *command) {
 		vars = maps.Clone(r.vars)
 		delete(vars, "1")
 	}
-	values := make([]string, len(words))
-	for i, w := range words {
-		values[i], _ = resolve(w.text, vars)
+	var values []string
+	for _, w := range words {
+		v, ok := resolve(w.text, vars)
+		if _, n := variable(w.text); ok && n == len(w.text) && n > 0 && w.text[0] == '$' {
+			values = append(values, strings.Fields(v)...) // such as MKDIR="/usr/bin/mkdir -p"
+		} else {
+			values = append(values, v)
+		}
+	}
+	if len(values) == 0 {
+		r.finding(c.line, ActionNone)
+		return
 	}
 	if r.helper(c, values) {
 		return
@@ -217,16 +227,22 @@ func (r *scriptReader) frame(name string, args []string) bool {
 		return len(args) >= 3 && args[0] == "self" && args[1] == r.pkg && (args[2] == "UNPACK" || args[2] == "INIT-INSTALL")
 	case "./$@", "./$1", "$@":
 		return true // a function that runs the helper it is given
+	case "env":
+		// The script calls itself for another stage, with variables set.
+		for len(args) > 0 && assignment.MatchString(args[0]) {
+			args = args[1:]
+		}
+		return len(args) == 3 && args[0] == "self" && args[1] == r.pkg && stageName.MatchString(args[2])
 	case "mkdir":
 		// pkg_install makes the directory of the database.
-		if r.own() && len(args) == 2 && args[0] == "-p" && strings.Contains(args[1], "PKG_DBDIR") {
-			return true
+		if r.own() && len(args) > 0 {
+			dir := args[len(args)-1]
+			return (len(args) == 1 || len(args) == 2 && args[0] == "-p") &&
+				(dir == "${PKG_DBDIR}" || dir == "$PKG_DBDIR" || dir == r.vars["PKG_DBDIR"])
 		}
 	case "pkg_admin":
-		if r.own() && len(args) > 0 && args[len(args)-1] == "rebuild" {
-			r.rebuild = true
-			return true
-		}
+		// and then the database of files, where it is missing: Finish does.
+		return r.own() && len(args) > 0 && args[len(args)-1] == "rebuild"
 	}
 	if h, ok := strings.CutPrefix(name, "./"); ok {
 		_, known := helpers[h]
@@ -322,17 +338,23 @@ func (r *scriptReader) helper(c *command, values []string) bool {
 	}
 	_, known := helpers[target]
 	switch {
-	case op == ">" && known && doc != nil && doc.quoted && len(values) == 1 && len(c.redirs) == 2:
+	case op == ">" && doc != nil && doc.quoted && len(values) == 1 && len(c.redirs) == 2:
 		if r.helpers[target] == nil {
 			r.order = append(r.order, target)
 		}
 		r.helpers[target] = &strings.Builder{}
 		r.helpers[target].WriteString(doc.body)
+		if !known {
+			r.finding(c.line, ActionNone)
+		}
 		return true
-	case op == ">>" && known && r.helpers[target] != nil && len(values) == 4 && values[1] == "-n" && values[3] == "self" && len(c.redirs) == 1:
+	case op == ">>" && r.helpers[target] != nil && len(values) == 4 && values[1] == "-n" && values[3] == "self" && len(c.redirs) == 1:
 		m := dataFilter.FindStringSubmatch(values[2])
-		if m == nil || !slices.Contains(helpers[target].tags, m[1]) {
+		if m == nil {
 			return false
+		}
+		if known && !slices.Contains(helpers[target].tags, m[1]) {
+			r.finding(c.line, ActionNone)
 		}
 		for _, l := range r.dataLines(m[1]) {
 			r.helpers[target].WriteString(l + "\n")
@@ -340,11 +362,7 @@ func (r *scriptReader) helper(c *command, values []string) bool {
 		return true
 	case len(values) >= 3 && len(c.redirs) == 0 && (path.Base(values[0]) == "chmod" && values[1] == "+x" || path.Base(values[0]) == "rm" && values[1] == "-f"):
 		for _, v := range values[2:] {
-			m := helperFile.FindStringSubmatch(v)
-			if m == nil {
-				return false
-			}
-			if _, known := helpers[m[1]]; !known {
+			if m := helperFile.FindStringSubmatch(v); m == nil {
 				return false
 			}
 		}

@@ -1,0 +1,286 @@
+package install
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// frame is a script in the shape that packages have: settings, helpers, the
+// driver, the lines of data. The parts in between are the tests' own.
+func usual(extra, data string) string {
+	return `#!/bin/sh
+#
+# Example lines that are no data, as they are indented:
+#	# FILE: etc/decoy c share/decoy
+
+SELF="$0"
+PKGNAME="$1"
+STAGE="$2"
+shift 2
+
+CAT="/usr/bin/cat"
+CHMOD="/usr/bin/chmod"
+ECHO="echo"
+ENV_CMD="/usr/bin/env"
+MKDIR="/usr/bin/mkdir -p"
+PWD_CMD="/bin/pwd"
+SED="/usr/bin/sed"
+SH="/bin/sh"
+TEST="test"
+IGNORED="*[~#] *.OLD */.old"
+
+HERE=` + "`${PWD_CMD}`" + `
+: ${PKG_METADATA_DIR=${HERE}}
+: ${PKG_DBDIR=${PKG_METADATA_DIR%/*}}
+LOCALBASE="/opt/local"
+case ${PKG_PREFIX} in
+${LOCALBASE}/*)	VIEW="${PKG_PREFIX#${LOCALBASE}/}" ;;
+*)		VIEW="" ;;
+esac
+case "${PKG_CONFIG:-YES}" in
+[Yy][Ee][Ss]|[Oo][Nn]|1)
+	_PKG_CONFIG=yes
+	;;
+[Nn][Oo]|0)
+	_PKG_CONFIG=no
+	;;
+esac
+
+case "${STAGE},$1" in
+UNPACK,|UNPACK,+DIRS)
+	${CAT} > ./+DIRS << 'EOF'
+#!/bin/sh
+# whatever; with 'quotes" and $(things) in it
+EOF
+	${SED} -n "/^\# DIR: /p" ${SELF} >> ./+DIRS
+	${CHMOD} +x ./+DIRS
+	;;
+esac
+case "${STAGE},$1" in
+UNPACK,|UNPACK,+USERGROUP)
+	${CAT} > ./+USERGROUP << 'EOF'
+#!/bin/sh
+EOF
+	${SED} -n "/^\# GROUP: /p" "${SELF}" >> ./+USERGROUP
+	${SED} -n "/^\# USER: /p" "${SELF}" >> ./+USERGROUP
+	${CHMOD} +x ./+USERGROUP
+	;;
+esac
+
+case ${STAGE} in
+PRE-INSTALL)
+	#
+	# comments, and a driver that goes over several lines
+	#
+	${SH} ${SELF} ${PKGNAME} UNPACK
+	${TEST} ! -x ./+USERGROUP ||
+		{ ./+USERGROUP ADD ${PKG_METADATA_DIR}
+		  if ./+USERGROUP CHECK-ADD ${PKG_METADATA_DIR}; then
+			:
+		  else
+			exit 1
+		  fi; }
+	${TEST} ! -x ./+DIRS ||
+		./+DIRS ADD ${PKG_METADATA_DIR}
+        ;;
+
+POST-INSTALL)
+	${TEST} ! -x ./+FILES || \
+		./+FILES ADD ${PKG_METADATA_DIR}
+	;;
+esac
+` + extra + `
+case ${STAGE} in
+POST-INSTALL)
+	if [ "${PKG_INSTALLATION_TYPE}" = "overwrite" ]; then
+		${ENV_CMD} PKG_PREFIX="${PKG_PREFIX}" \
+			$0 ${PKGNAME} VIEW-INSTALL
+        fi
+	;;
+esac
+
+exit 0
+
+` + data
+}
+
+// line is the number of the first line that holds text.
+func line(src, text string) int {
+	return strings.Count(src[:strings.Index(src, text)], "\n") + 1
+}
+
+func TestReadScript(t *testing.T) {
+	t.Parallel()
+	data := "# DIR: etc/demo m\n# GROUP: demo:907\n# USER: demo:demo:907:Demo user\n# DIR: /var/demo mo 0700 demo demo\n"
+	src := usual("", data)
+	s := readScript("demo-1.0", "+INSTALL", "/opt/local", []byte(src))
+	if len(s.findings) > 0 {
+		t.Errorf("findings in the usual frame: %v", s.findings)
+	}
+	want := []unpacked{
+		{"+DIRS", []byte("#!/bin/sh\n# whatever; with 'quotes\" and $(things) in it\n# DIR: etc/demo m\n# DIR: /var/demo mo 0700 demo demo\n")},
+		{"+USERGROUP", []byte("#!/bin/sh\n# GROUP: demo:907\n# USER: demo:demo:907:Demo user\n")},
+	}
+	if diff := cmp.Diff(want, s.helpers, cmp.AllowUnexported(unpacked{})); diff != "" {
+		t.Errorf("helpers: %s", diff)
+	}
+	if diff := cmp.Diff(map[string][]string{
+		"DIR":   {"etc/demo m", "/var/demo mo 0700 demo demo"},
+		"GROUP": {"demo:907"},
+		"USER":  {"demo:demo:907:Demo user"},
+	}, s.data); diff != "" {
+		t.Errorf("data: %s", diff)
+	}
+}
+
+// TestForeignCommands plants commands in the usual frame: each is found, by
+// line; what is harmless is not.
+func TestForeignCommands(t *testing.T) {
+	t.Parallel()
+	post := func(text string) string {
+		return "\ncase ${STAGE} in\nPOST-INSTALL)\n" + text + "\n;;\nesac\n"
+	}
+	for _, tt := range []struct {
+		name, extra string
+		want        string // text of the line that is found, "" for none
+		action      Action
+	}{
+		{"nothing", "", "", ""},
+		{"message", post("\techo 'hello'\n\t${ECHO} \"to you\" > /dev/null"), "", ""},
+		{"here-document", post("cat <<EOF\nstart it with svcadm; rm -rf /\nEOF"), "", ""},
+		{"looks only", post("if [ -f /etc/x ] && grep -q x /etc/x; then echo yes; fi"), "", ""},
+		{"smf", post("[ ! -x /usr/sbin/svccfg ] || /usr/sbin/svccfg import ${PKG_PREFIX}/lib/svc/manifest/x.xml"),
+			"[ ! -x /usr/sbin/svccfg ] || /usr/sbin/svccfg import ${PKG_PREFIX}/lib/svc/manifest/x.xml", ActionSMF},
+		{"smf, as services have it", post("cat <<EOF\nadvice\nEOF\n\tfor svc in default; do\n\t\tcat <<EOF\n\tsvcadm enable ${svc}\nEOF\n\tdone\n\tif [ -z \"${PKG_SKIP_SMF}\" ]; then\n\t\t/usr/sbin/svccfg import ${PKG_PREFIX}/lib/svc/manifest/x.xml\n\telse\n\t\techo skipped\n\tfi"),
+			"/usr/sbin/svccfg import ${PKG_PREFIX}/lib/svc/manifest/x.xml", ActionSMF},
+		{"program", post("\t${PKG_PREFIX}/bin/glib-compile-schemas ${PKG_PREFIX}/share/glib"), "${PKG_PREFIX}/bin/glib-compile-schemas ${PKG_PREFIX}/share/glib", ActionInstall},
+		{"outside of any stage", "touch /tmp/x\n", "touch /tmp/x", ActionInstall},
+		{"behind and", post("true && ln -s a b"), "true && ln -s a b", ActionInstall},
+		{"in an else", post("if [ -f x ]; then :\nelse\n\tmv x y\nfi"), "mv x y", ActionInstall},
+		{"in a pipe", post("echo x | crontab -"), "echo x | crontab -", ActionInstall},
+		{"into a file", post("echo x >> /etc/hosts"), "echo x >> /etc/hosts", ActionInstall},
+		{"here-document into a file", post("${CAT} > /etc/motd <<EOF\nhi\nEOF"), "${CAT} > /etc/motd <<EOF", ActionInstall},
+		{"unpacks a stranger", post("${CAT} > ./+EVIL << 'EOF'\nrm -rf /\nEOF"), "${CAT} > ./+EVIL << 'EOF'", ActionInstall},
+		{"calls a stranger", post("./+EVIL ADD"), "./+EVIL ADD", ActionInstall},
+		{"substitution", post("X=`rm -rf /opt`"), "X=`rm -rf /opt`", ActionInstall},
+		{"substitution in quotes", post("echo \"$(reboot)\""), "echo \"$(reboot)\"", ActionInstall},
+		{"substitution in a default", post(": ${X=`reboot`}"), ": ${X=`reboot`}", ActionInstall},
+		{"substitution in a here-document", post("cat <<EOF\n`reboot`\nEOF"), "cat <<EOF\n`reboot`", ActionInstall},
+		{"function", post("work() {\n\tchown -R x /opt\n}\nwork"), "chown -R x /opt", ActionInstall},
+		{"unknown variable as a command", post("${WHATEVER} x"), "${WHATEVER} x", ActionInstall},
+		{"eval", post("eval \"$X\""), "eval \"$X\"", ActionInstall},
+		{"another script", post("${SH} ./other.sh"), "${SH} ./other.sh", ActionInstall},
+		{"writes with sed", post("${SED} -i s/a/b/ /etc/x"), "${SED} -i s/a/b/ /etc/x", ActionInstall},
+		{"database of pkg_install in another package", post("${PKG_TOOLS}/pkg_admin rebuild"), "${PKG_TOOLS}/pkg_admin rebuild", ActionInstall},
+		{"not shell", "echo 'unfinished\n", "#!/bin/sh", ActionInstall},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			src := usual(tt.extra, "")
+			got := readScript("demo-1.0", "+INSTALL", "/opt/local", []byte(src)).findings
+			if tt.want == "" {
+				if len(got) > 0 {
+					t.Errorf("found %v", got)
+				}
+				return
+			}
+			text, _, _ := strings.Cut(tt.want, "\n")
+			want := Finding{"demo-1.0", "+INSTALL", line(src, tt.want), text, tt.action}
+			if tt.name == "not shell" && len(got) == 1 {
+				got[0].Line, got[0].Text = 1, "#!/bin/sh"
+			}
+			if diff := cmp.Diff([]Finding{want}, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestPackageTools reads a script as pkg_install has: it makes the database.
+func TestPackageTools(t *testing.T) {
+	t.Parallel()
+	src := `#!/bin/sh
+PKGNAME="$1"
+STAGE="$2"
+PKG_DBDIR="/opt/local/pkg"
+TOOLS="/opt/local/sbin"
+MKDIR="/bin/mkdir -p"
+case ${STAGE} in
+PRE-INSTALL)
+	[ -d ${PKG_DBDIR} ] || ${MKDIR} ${PKG_DBDIR}
+	;;
+POST-INSTALL)
+	[ -f ${PKG_DBDIR}/pkgdb.byfile.db ] || ${TOOLS}/pkg_admin rebuild
+	;;
+esac
+`
+	if f := readScript("pkg_install-20241208", "+INSTALL", "/opt/local", []byte(src)).findings; len(f) > 0 {
+		t.Errorf("found %v", f)
+	}
+	if f := readScript("other-1.0", "+INSTALL", "/opt/local", []byte(src)).findings; len(f) != 2 {
+		t.Errorf("in another package: found %v", f)
+	}
+}
+
+func TestReadSteps(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		cmd  string
+		want string // steps, "" for not usual
+	}{
+		{"mkdir -p '/opt/local'/var/x", "mkdir[-p /opt/local/var/x]"},
+		{"/bin/mkdir -p /a && /bin/chmod 0755 /a", "mkdir[-p /a]&& chmod[0755 /a]"},
+		{"rm -f /a /b; true", "rm[-f /a /b] true[]"},
+		{"ln -sf ../x '/opt/local'/y", "ln[-sf ../x /opt/local/y]"},
+		{"echo \"D='/opt/local'\" >> /x", "echo[D='/opt/local']>>/x"},
+		{"touch /x 2>/dev/null || true", "touch[/x]|| true[]"},
+		{"cp /a /b", "cp[/a /b]"},
+		{"rm -rf /a", ""},
+		{"rm -f /a/*", ""},
+		{"echo `id`", ""},
+		{"echo $HOME", ""},
+		{"echo x | sh", ""},
+		{"chmod u+s /a", ""},
+		{"chmod", ""},
+		{"/opt/local/bin/update /x", ""},
+		{"touch /x &", ""},
+		{"if true; then touch /x; fi", ""},
+		{"touch /x &&", ""},
+		{"echo 'open", ""},
+		{"", ""},
+	} {
+		steps, ok := readSteps(tt.cmd)
+		var got strings.Builder
+		for i, s := range steps {
+			if i > 0 {
+				got.WriteByte(' ')
+			}
+			fmt.Fprintf(&got, "%s%v", s.name, s.args)
+			if s.to != "" {
+				got.WriteString(map[bool]string{true: ">>", false: ">"}[s.append] + s.to)
+			}
+			got.WriteString(s.next)
+		}
+		if ok != (tt.want != "") || ok && got.String() != tt.want {
+			t.Errorf("%q: %q, %v; want %q", tt.cmd, got.String(), ok, tt.want)
+		}
+	}
+}
+
+func FuzzReadScript(f *testing.F) {
+	f.Add(usual("cat <<EOF\n$(x)\nEOF\n", "# DIR: a m\n"))
+	f.Add("case x in a|b) echo ${x#${y}} ;; esac\nf() { \"$@\"; }\n")
+	f.Add("mkdir -p '/a' && ln -s \"$b\" `c` > d 2>&1 <<-\\E\n\tE\n")
+	f.Fuzz(func(t *testing.T, src string) {
+		s := readScript("x-1", "+INSTALL", "/opt/local", []byte(src))
+		for _, x := range s.findings {
+			if x.Line < 1 || x.Line > strings.Count(src, "\n")+1 {
+				t.Errorf("line %d of %q", x.Line, src)
+			}
+		}
+		readSteps(src)
+	})
+}

@@ -22,8 +22,9 @@ import (
 // each address. Several processes can use one directory; it can be deleted at
 // any time when none runs.
 type Cache struct {
-	Client *Client // nil: a default one
-	Dir    string
+	Client  *Client // nil: a default one
+	Dir     string
+	Offline bool // as if the client were
 }
 
 // record is what is known of an address.
@@ -46,12 +47,13 @@ func (c *Cache) Get(ctx context.Context, url string, want Expect) (path string, 
 	if client == nil {
 		client = &Client{}
 	}
+	offline := c.Offline || client.Offline
 	old, ok := c.load(recordPath, want)
 	oldPath := filepath.Join(content, old.SHA256)
-	if ok && (client.Offline || want.digested()) {
+	if ok && (offline || want.digested()) {
 		return oldPath, old.Info, nil
 	}
-	if client.Offline {
+	if offline {
 		return "", Info{}, failure(ctx, url, fmt.Errorf("not in the cache: %w", ErrOffline))
 	}
 	var cond http.Header

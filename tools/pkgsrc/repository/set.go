@@ -1,0 +1,99 @@
+package repository
+
+import (
+	"context"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/version"
+)
+
+// Set is several repositories; earlier ones win for the same package.
+type Set []*Repo
+
+// OpenSet opens all addresses; each may hold several, separated by ";" (PKG_PATH).
+func OpenSet(addresses []string, opts Options) (Set, error) {
+	var s Set
+	for _, a := range addresses {
+		for _, one := range SplitPath(a) {
+			r, err := Open(one, opts)
+			if err != nil {
+				return nil, err
+			}
+			s = append(s, r)
+		}
+	}
+	return s, nil
+}
+
+// Summary returns the records of all repositories in order; a PkgName counts once.
+func (s Set) Summary(ctx context.Context) ([]*Entry, error) {
+	seen := map[string]bool{}
+	var all []*Entry
+	for _, r := range s {
+		entries, err := r.Summary(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if !seen[e.PkgName] {
+				seen[e.PkgName] = true
+				all = append(all, e)
+			}
+		}
+	}
+	return all, nil
+}
+
+// Find returns the best package of all repositories that matches the pattern,
+// by directory listing, as pkg_add does; false where none does.
+func (s Set) Find(ctx context.Context, pattern string) (name string, repo *Repo, ok bool, err error) {
+	for _, r := range s {
+		names, err := r.Names(ctx)
+		if err != nil {
+			return "", nil, false, err
+		}
+		best, found, err := version.Best(pattern, names)
+		if err != nil {
+			return "", nil, false, err
+		}
+		if found && (!ok || version.Better(best, name)) {
+			name, repo, ok = best, r, true
+		}
+	}
+	return name, repo, ok, nil
+}
+
+// Job is one package to fetch: a record of a summary, or a name in a repository.
+type Job struct {
+	Entry *Entry
+	Repo  *Repo
+	Name  string
+}
+
+const defaultParallel = 4
+
+// FetchAll fetches packages, several at once (0 is 4), and returns their paths in
+// the order of the jobs. The first failure ends it.
+func FetchAll(ctx context.Context, jobs []Job, parallel int) ([]string, error) {
+	if parallel <= 0 {
+		parallel = defaultParallel
+	}
+	paths := make([]string, len(jobs))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for i, j := range jobs {
+		group.Go(func() (err error) {
+			if j.Entry != nil {
+				paths[i], err = j.Entry.Fetch(ctx)
+			} else {
+				paths[i], err = j.Repo.Package(ctx, j.Name)
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return paths, nil
+}

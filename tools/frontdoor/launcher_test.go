@@ -1,0 +1,359 @@
+package frontdoor
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// stubGo stands in for the go command: it records its arguments and environment
+// and "builds" a program that tells how it was called.
+const stubGo = `#!/bin/sh
+echo "args=$*" >> "$STUB_LOG"
+echo "env=${GOOS-unset},${GOARCH-unset},${GOFLAGS-unset},$GOWORK,$CGO_ENABLED dir=$PWD cache=$GOCACHE" >> "$STUB_LOG"
+[ -z "$STUB_FAIL" ] || { echo "stub: it does not compile" >&2; exit 1; }
+for a; do [ "$p" = -o ] && out=$a; p=$a; done
+cat > "$out" <<'EOT'
+#!/bin/sh
+echo "pwd=$PWD root=$ENGBLD_ROOT"
+for a; do echo "arg=$a"; done
+exit ${STUB_EXIT:-0}
+EOT
+chmod 755 "$out"
+sleep ${STUB_SLEEP:-0}
+`
+
+// launcher is a small checkout with the real tools/engbld.sh.
+type launcher struct {
+	command
+	dir, log, cache, bin string
+}
+
+func newLauncher(t testing.TB) launcher {
+	t.Helper()
+	need(t, "sha256sum")
+	tmp := t.TempDir()
+	l := launcher{dir: filepath.Join(tmp, "eng"), log: filepath.Join(tmp, "log"), cache: filepath.Join(tmp, "cache"), bin: filepath.Join(tmp, "bin")}
+	checkout(t, l.dir)
+	write(t, filepath.Join(l.bin, "go"), stubGo, 0o777)
+	l.command = command{dir: tmp, path: l.bin + ":" + os.Getenv("PATH"), env: []string{"STUB_LOG=" + l.log, "ENGBLD_CACHE_DIR=" + l.cache}}
+	return l
+}
+
+func checkout(t testing.TB, dir string) {
+	t.Helper()
+	copyTo(t, dir, "tools/engbld.sh")
+	for name, text := range map[string]string{
+		"go.mod": "module x\n", "go.sum": "", "images/a.toml": "a\n", "tools/engbld/main.go": "package main\n",
+		"tools/x/x_test.go": "package x\n", "tools/x/testdata/big": "1\n", "tools/x/x.go": "package x\n",
+	} {
+		write(t, filepath.Join(dir, name), text, 0o666)
+	}
+}
+
+func (l launcher) script() string { return filepath.Join(l.dir, "tools/engbld.sh") }
+
+// builds counts the calls of go.
+func (l launcher) builds() int {
+	data, _ := os.ReadFile(l.log)
+	return strings.Count(string(data), "args=")
+}
+
+func TestLauncherBuildsOnceAndRuns(t *testing.T) {
+	t.Parallel()
+	l := newLauncher(t)
+	l.env = append(l.env, "GOOS=plan9", "GOARCH=arm", "GOFLAGS=-mod=vendor", "GOWORK=/x/go.work", "STUB_EXIT=7")
+	for range 3 {
+		r := l.run(t, l.script(), "image", "two words", "*")
+		want := fmt.Sprintf("pwd=%s root=%s\narg=image\narg=two words\narg=*\n", l.command.dir, l.dir)
+		if r.code != 7 || r.stdout != want {
+			t.Fatalf("exit %d, stdout %q, want 7, %q\n%s", r.code, r.stdout, want, r.stderr)
+		}
+	}
+	if n := l.builds(); n != 1 {
+		t.Errorf("built %d times", n)
+	}
+	log := read(t, l.log)
+	for _, want := range []string{"args=build -mod=readonly -trimpath -buildvcs=false -o ", " ./tools/engbld\n", "env=,,,off,0 dir=" + l.dir} {
+		if !strings.Contains(log, want) {
+			t.Errorf("go was called as %q, without %q", log, want)
+		}
+	}
+}
+
+func TestLauncherKey(t *testing.T) {
+	t.Parallel()
+	l := newLauncher(t)
+	path := func() string { return l.ok(t, l.script(), "--engbld-path") }
+	first := path()
+	if !strings.HasPrefix(first, l.cache+"/bin/") || !strings.HasSuffix(first, "/engbld\n") {
+		t.Fatal(first)
+	}
+	write(t, filepath.Join(l.dir, "tools/x/x_test.go"), "package x // changed\n", 0o666)
+	write(t, filepath.Join(l.dir, "tools/x/testdata/big"), "2\n", 0o666)
+	if got := path(); got != first {
+		t.Error("tests count as sources")
+	}
+	seen := map[string]bool{first: true}
+	for _, change := range []func(){
+		func() { write(t, filepath.Join(l.dir, "tools/x/x.go"), "package y\n", 0o666) },
+		func() { write(t, filepath.Join(l.dir, "tools/x/new.go"), "package y\n", 0o666) },
+		func() { write(t, filepath.Join(l.dir, "images/a.toml"), "b\n", 0o666) },
+		func() { write(t, filepath.Join(l.dir, "go.mod"), "module y\n", 0o666) },
+		func() {
+			// same size, and the old time put back, as cp -p does
+			f := filepath.Join(l.dir, "tools/x/x.go")
+			info, err := os.Stat(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, f, "package z\n", 0o666)
+			if err := os.Chtimes(f, info.ModTime(), info.ModTime()); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		change()
+		got := path()
+		if seen[got] {
+			t.Errorf("%s was there before", got)
+		}
+		seen[got] = true
+	}
+	// another checkout of the same sources shares the program
+	n := l.builds()
+	other := filepath.Join(t.TempDir(), "a place with blanks")
+	checkout(t, other)
+	if got := l.ok(t, filepath.Join(other, "tools/engbld.sh"), "--engbld-path"); got != first {
+		t.Errorf("%s, not %s", got, first)
+	}
+	if l.builds() != n {
+		t.Error("built again")
+	}
+}
+
+func TestLauncherInParallel(t *testing.T) {
+	t.Parallel()
+	l := newLauncher(t)
+	l.env = append(l.env, "STUB_SLEEP=0.3")
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if r := l.run(t, l.script(), "x"); r.code != 0 || !strings.HasSuffix(r.stdout, "arg=x\n") {
+				t.Errorf("exit %d, %q, %q", r.code, r.stdout, r.stderr)
+			}
+		})
+	}
+	wg.Wait()
+	if n := l.builds(); n != 1 {
+		t.Errorf("built %d times", n)
+	}
+	l.onlyFinished(t)
+}
+
+// onlyFinished wants nothing half-made in the cache.
+func (l launcher) onlyFinished(t testing.TB) {
+	t.Helper()
+	left, err := filepath.Glob(filepath.Join(l.cache, "bin/*/.engbld-*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+func TestLauncherStaleLock(t *testing.T) {
+	t.Parallel()
+	l := newLauncher(t)
+	bin := strings.TrimSpace(l.ok(t, l.script(), "--engbld-path"))
+	if err := os.Remove(bin); err != nil {
+		t.Fatal(err)
+	}
+	host := strings.TrimSpace(l.ok(t, "uname", "-n"))
+	write(t, filepath.Join(filepath.Dir(bin), ".engbld-lock/owner"), "4194305 "+host+"\n", 0o666)
+	start := time.Now()
+	l.ok(t, l.script(), "--engbld-path")
+	if d := time.Since(start); d > 5*time.Second {
+		t.Errorf("waited %v for a process that is gone", d)
+	}
+	l.onlyFinished(t)
+}
+
+func TestLauncherInterrupted(t *testing.T) {
+	t.Parallel()
+	l := newLauncher(t)
+	l.env = append(l.env, "STUB_SLEEP=2")
+	r := l.run(t, "sh", "-c", `"$0" x & pid=$!; sleep 0.5; kill -TERM $pid; wait $pid`, l.script())
+	if r.code != 143 {
+		t.Errorf("exit %d, want 143: %s", r.code, r.stderr)
+	}
+	l.onlyFinished(t)
+	if bins, _ := filepath.Glob(filepath.Join(l.cache, "bin/*/engbld")); len(bins) > 0 {
+		t.Errorf("a program of an interrupted build: %v", bins)
+	}
+}
+
+func TestLauncherWithoutHome(t *testing.T) {
+	t.Parallel()
+	l := newLauncher(t)
+	l.env = []string{"STUB_LOG=" + l.log, "TMPDIR=" + l.cache, "HOME="}
+	if err := os.Mkdir(l.cache, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(l.cache, fmt.Sprintf("engbld-%d", os.Getuid()))
+	bin := l.ok(t, l.script(), "--engbld-path")
+	if !strings.HasPrefix(bin, dir+"/bin/") {
+		t.Errorf("%s is not in %s", bin, dir)
+	}
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v: not private", info, err)
+	}
+	if log := read(t, l.log); !strings.Contains(log, "cache="+dir) {
+		t.Errorf("go has no cache: %s", log)
+	}
+}
+
+func TestLauncherForeignHome(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can give a home away")
+	}
+	l := newLauncher(t)
+	home := t.TempDir()
+	if err := os.Chown(home, 12345, 12345); err != nil {
+		t.Fatal(err)
+	}
+	l.env = []string{"STUB_LOG=" + l.log, "TMPDIR=" + l.command.dir, "HOME=" + home}
+	l.ok(t, l.script(), "x")
+	if left, err := os.ReadDir(home); err != nil || len(left) > 0 {
+		t.Errorf("root wrote into a user's home: %v %v", left, err)
+	}
+}
+
+func TestLauncherWritesNothingBesideItself(t *testing.T) {
+	t.Parallel()
+	l := newLauncher(t)
+	before := l.ok(t, "find", l.dir, "-printf", "%p %T@ %C@\n")
+	link := filepath.Join(l.command.dir, "link")
+	if err := os.Symlink(l.dir, link); err != nil {
+		t.Fatal(err)
+	}
+	l.ok(t, filepath.Join(link, "tools/engbld.sh"), "x")
+	if after := l.ok(t, "find", l.dir, "-printf", "%p %T@ %C@\n"); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+// withoutGo is a PATH with the tools the launcher needs and no go.
+func withoutGo(t testing.TB, c command, dir string) string {
+	t.Helper()
+	for _, tool := range []string{"sh", "find", "sort", "xargs", "cat", "uname", "id", "mkdir", "mv", "rm", "sed", "sleep", "tr",
+		"sha256sum", "cp", "chmod", "git", "make", "date", "printf", "env", "touch", "dirname", "awk", "true", "false"} {
+		if p := strings.TrimSpace(c.ok(t, "sh", "-c", "command -v "+tool)); strings.HasPrefix(p, "/") {
+			if err := os.MkdirAll(dir, 0o777); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(p, filepath.Join(dir, tool)); err != nil && !os.IsExist(err) {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, tool := range []string{"sh", "printf", "true", "false"} { // builtins have no path to ask for
+		for _, p := range []string{"/bin/" + tool, "/usr/bin/" + tool} {
+			if _, err := os.Stat(p); err == nil {
+				_ = os.Symlink(p, filepath.Join(dir, tool))
+			}
+		}
+	}
+	return dir
+}
+
+func TestLauncherWithoutGo(t *testing.T) {
+	t.Parallel()
+	l := newLauncher(t)
+	path := withoutGo(t, l.command, filepath.Join(t.TempDir(), "p"))
+	sum := func(text string) string {
+		f := filepath.Join(t.TempDir(), "f")
+		write(t, f, text, 0o666)
+		return strings.Fields(l.ok(t, "sha256sum", f))[0]
+	}
+	goarch := map[string]string{"x86_64": "amd64", "aarch64": "arm64"}[strings.TrimSpace(l.ok(t, "uname", "-m"))]
+	name := "engbld-" + strings.ToLower(strings.TrimSpace(l.ok(t, "uname", "-s"))) + "-" + goarch
+	const program = "#!/bin/sh\necho prebuilt $*\n"
+
+	for _, c := range []struct {
+		name     string
+		program  string // in ENGBLD_PREBUILT_DIR; empty: the variable is not set
+		sums     string // tools/SHA256SUMS
+		env      string
+		code     int
+		out, err string
+	}{
+		{name: "nothing", code: 6, err: `there is no "go" on PATH`},
+		{name: "another go", env: "ENGBLD_GO=/no/such/go", code: 6, err: `there is no "/no/such/go" on PATH`},
+		{name: "prebuilt", program: program, sums: sum(program) + "  " + name + "\n", out: "prebuilt x\n"},
+		{name: "changed", program: program + "#", sums: sum(program) + "  " + name + "\n", code: 5, err: "has sha256 "},
+		{name: "not released", program: program, code: 6, err: "does not name " + name},
+		{name: "missing", program: "-", sums: sum(program) + "  " + name + "\n", code: 6, err: "no prebuilt program "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLauncher(t)
+			l.path = path
+			if c.env != "" {
+				l.env = append(l.env, c.env)
+			}
+			if c.program != "" {
+				dir := t.TempDir()
+				if c.program != "-" {
+					write(t, filepath.Join(dir, name), c.program, 0o666)
+				}
+				l.env = append(l.env, "ENGBLD_PREBUILT_DIR="+dir)
+			}
+			if c.sums != "" {
+				write(t, filepath.Join(l.dir, "tools/SHA256SUMS"), c.sums, 0o666)
+			}
+			r := l.run(t, l.script(), "x")
+			if r.code != c.code || r.stdout != c.out || !strings.Contains(r.stderr, c.err) {
+				t.Errorf("exit %d, stdout %q, stderr %q; want %d, %q, %q", r.code, r.stdout, r.stderr, c.code, c.out, c.err)
+			}
+			l.onlyFinished(t)
+		})
+	}
+}
+
+func TestLauncherBuildFails(t *testing.T) {
+	t.Parallel()
+	l := newLauncher(t)
+	l.env = append(l.env, "STUB_FAIL=1")
+	r := l.run(t, l.script(), "x")
+	if r.code != 6 || !strings.Contains(r.stderr, "it does not compile") || !strings.Contains(r.stderr, "did not work, for the reason above") {
+		t.Errorf("exit %d: %s", r.code, r.stderr)
+	}
+	l.onlyFinished(t)
+}
+
+func TestLauncherCacheUnusable(t *testing.T) {
+	t.Parallel()
+	l := newLauncher(t)
+	write(t, l.cache, "a file\n", 0o666)
+	if r := l.run(t, l.script(), "x"); r.code != 6 || !strings.Contains(r.stderr, "no place for the program") {
+		t.Errorf("exit %d: %s", r.code, r.stderr)
+	}
+}
+
+// A launcher that finds its program adds little to every recipe: ≤ 15 ms.
+func BenchmarkLauncher(b *testing.B) {
+	l := newLauncher(b)
+	copyTo(b, l.dir, "tools/sandbox")
+	l.ok(b, l.script(), "x")
+	for b.Loop() {
+		if err := syscall.Access(l.script(), 1); err != nil {
+			b.Fatal(err)
+		}
+		l.ok(b, l.script(), "--engbld-path")
+	}
+}

@@ -120,10 +120,8 @@ func (r *scriptReader) finding(line int, a Action) {
 			a = ActionDeinstall
 		}
 	}
-	text := ""
-	if line >= 1 && line <= len(r.lines) {
-		text = strings.TrimSpace(r.lines[line-1])
-	}
+	line = min(max(line, 1), len(r.lines))
+	text := strings.TrimSpace(r.lines[line-1])
 	f := Finding{r.pkg, r.file, line, text, a}
 	if !slices.Contains(r.findings, f) {
 		r.findings = append(r.findings, f)

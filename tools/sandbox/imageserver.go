@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,13 +22,10 @@ import (
 // imageServer stands for the updates server: private, with channels, signed
 // changes, files kept locally (spec imgapi.md section 1).
 type imageServer struct {
-	state *state
-	keys  string // directory of USER.keys
-	now   func() time.Time
-}
-
-func newImageServer(s *state, o Options) *imageServer {
-	return &imageServer{state: s, keys: filepath.Join(o.Dir, "authkeys"), now: o.Now}
+	state  *state
+	keys   string // directory of USER.keys
+	now    func() time.Time
+	remote http.RoundTripper // for files from a URL
 }
 
 const anyChannel = "*"

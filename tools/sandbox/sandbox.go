@@ -29,6 +29,10 @@ type Options struct {
 	Faults *Faults          // nil: nothing fails
 	Data   fs.FS            // nil is Data()
 	Now    func() time.Time // of the image server; nil is time.Now
+
+	// Remote is what the image server fetches files with that it is given the
+	// address of; nil is the sandbox's own Transport.
+	Remote http.RoundTripper
 }
 
 // Sandbox is a set of running servers.
@@ -36,7 +40,9 @@ type Sandbox struct {
 	images, packages *http.Server
 	imageURL         string
 	packageURL       string
+	dir, keys        string
 	temp             string // removed at Close
+	state            *state
 	stop             func() bool
 	close            func() error
 }
@@ -62,12 +68,17 @@ func Start(ctx context.Context, o Options) (*Sandbox, error) {
 		}
 		s.temp, o.Dir = dir, dir
 	}
-	state, err := openState(o.Data, filepath.Join(o.Dir, "images"))
-	if err == nil {
-		s.images, s.imageURL, err = serve(ctx, o.Faults.wrap(newImageServer(state, o)))
-	}
+	s.dir, s.keys = o.Dir, filepath.Join(o.Dir, "authkeys")
+	var err error
+	s.state, err = openState(o.Data, filepath.Join(o.Dir, "images"))
 	if err == nil {
 		s.packages, s.packageURL, err = serve(ctx, o.Faults.wrap(&packageServer{data: o.Data}))
+	}
+	if err == nil {
+		if o.Remote == nil {
+			o.Remote = s.Transport(nil)
+		}
+		s.images, s.imageURL, err = serve(ctx, o.Faults.wrap(&imageServer{s.state, s.keys, o.Now, o.Remote}))
 	}
 	if err != nil {
 		return nil, errors.Join(fault.Step.Errorf("sandbox: %w", err), s.Close())
@@ -130,19 +141,19 @@ func (s *Sandbox) Transport(base http.RoundTripper) http.RoundTripper {
 	if err != nil {
 		panic(err) // our own address
 	}
-	return &transport{base: base, packages: target.Host}
+	return &transport{base: base, hosts: map[string]string{PackageHost: target.Host}}
 }
 
 type transport struct {
-	base     http.RoundTripper
-	packages string // host and port
+	base  http.RoundTripper
+	hosts map[string]string // name that does not exist to host and port here
 }
 
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	host := req.URL.Hostname()
-	if host == PackageHost {
+	if here, ok := t.hosts[host]; ok {
 		mapped := req.Clone(req.Context())
-		mapped.URL.Scheme, mapped.URL.Host, mapped.Host = "http", t.packages, ""
+		mapped.URL.Scheme, mapped.URL.Host, mapped.Host = "http", here, ""
 		resp, err := t.base.RoundTrip(mapped)
 		if resp != nil {
 			resp.Request = req // redirects are relative to the address that was asked for

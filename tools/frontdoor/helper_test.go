@@ -139,9 +139,8 @@ func stubEngbld(t testing.TB, eng string) {
 	write(t, filepath.Join(eng, "tools/engbld.sh"), `#!/bin/sh
 if [ "$*" = --engbld-path ]; then echo /path/of/engbld; exit; fi
 {
-echo "mf=$BUILDIMAGE_MF"
-echo "accept=$BUILDIMAGE_PKGSRC_ACCEPT"
-for a; do echo "arg=$a"; done
+printf "mf=%s\naccept=%s\n" "$BUILDIMAGE_MF" "$BUILDIMAGE_PKGSRC_ACCEPT"
+for a; do printf "arg=%s\n" "$a"; done
 } > "${STUB_OUT:-/dev/null}"
 for a; do case $p in --stage) (cd "$a" && find . -type f) | LC_ALL=C sort > "$STUB_OUT.stage";; esac; p=$a; done
 exit ${STUB_EXIT:-0}

@@ -1,0 +1,392 @@
+package frontdoor
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const service = `NAME = svc
+ENGBLD_USE_BUILDIMAGE = true
+include deps/eng/tools/mk/Makefile.defs
+RELEASE_TARBALL := $(NAME)-pkg-$(STAMP).tar.gz
+BASE_IMAGE_UUID = 502eeef2-8267-489f-b19c-a206906f57ef
+BUILDIMAGE_NAME = manta-svc
+BUILDIMAGE_DESC = Service
+BUILDIMAGE_PKGSRC = postgresql10-10.6 curl
+all:
+	@echo all
+release: all
+	@echo release
+publish: release
+	@echo publish
+include deps/eng/tools/mk/Makefile.targ
+`
+
+const fixed = "TIMESTAMP=20200102T030405Z"
+
+func TestImageRequest(t *testing.T) {
+	t.Parallel()
+	c := component(t, filepath.Join(t.TempDir(), "svc"), service)
+	c.env = append(c.env, fixed)
+	c.ok(t, "git", "remote", "add", "origin", "https://example.invalid/svc.git")
+	stamp := strings.TrimPrefix(strings.TrimSpace(c.ok(t, "make", "-s", "print-STAMP")), "STAMP=")
+	if !regexp.MustCompile(`^master-20200102T030405Z-g[0-9a-f]{7,}$`).MatchString(stamp) {
+		t.Fatal(stamp)
+	}
+	c.ok(t, "make", "buildimage")
+	top := strings.TrimSpace(c.ok(t, "pwd", "-P"))
+	want := strings.Join([]string{
+		`mf={"name": "manta-svc", "description": "Service", "version": "` + stamp + `", "tags": {"smartdc_service": true}} `,
+		"accept=", "arg=image", "arg=make", "arg=--name", "arg=svc", "arg=--prefix", "arg=svc-zfs",
+		"arg=--base", "arg=502eeef2-8267-489f-b19c-a206906f57ef", "arg=--version", "arg=" + stamp,
+		"arg=--bits-dir", "arg=" + top + "/bits", "arg=--timestamp", "arg=20200102T030405Z",
+		"arg=--min-platform-floor", "arg=20181206T011455Z", "arg=--top", "arg=" + top,
+		"arg=--package", "arg=" + top + "/svc-pkg-" + stamp + ".tar.gz",
+		"arg=--packages", "arg=postgresql10-10.6 curl",
+		"arg=--motd", "arg=--source-repo", "arg=https://example.invalid/svc.git", "arg=--audit", "",
+	}, "\n")
+	if got := c.asked(t); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if got := read(t, filepath.Join(c.dir, "make_stamps/buildimage-prep")); got != "/path/of/engbld\n" {
+		t.Errorf("prep stamp holds %q", got)
+	}
+}
+
+// Values of make's command line and of the environment reach the request.
+func TestImageRequestOverridden(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name      string
+		args, env []string
+		want      []string
+	}{
+		{"packages", []string{"BUILDIMAGE_PKGSRC=sudo"}, nil, []string{"arg=--packages\narg=sudo\n"}},
+		{"upgrade", []string{"BUILDIMAGE_DO_PKGSRC_UPGRADE=true"}, nil, []string{"arg=--upgrade\n"}},
+		{"version", nil, []string{"BUILDIMAGE_VERSION=v9"}, []string{"arg=--version\narg=v9\n", `"version": "v9"`}},
+		{"manifest, command line", []string{`BUILDIMAGE_MF={"name":"it's"}`}, nil, []string{"mf={\"name\":\"it's\"}\n"}},
+		{"manifest, environment", nil, []string{`BUILDIMAGE_MF={"name":"it's"}`}, []string{"mf={\"name\":\"it's\"}\n"}},
+		{"accept, command line", []string{`BUILDIMAGE_PKGSRC_ACCEPT=a:exec b:exec`}, nil, []string{"accept=a:exec b:exec\n"}},
+		{"accept, environment", nil, []string{`BUILDIMAGE_PKGSRC_ACCEPT=a:exec`}, []string{"accept=a:exec\n"}},
+		{"description", []string{`BUILDIMAGE_DESC=it's a "q" \ thing`}, nil, []string{`"description": "it's a \"q\" \\ thing"`}},
+		{"bits", nil, []string{"BITS_DIR=/a b/bits"}, []string{"arg=--bits-dir\narg=/a b/bits\n"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			m := component(t, filepath.Join(t.TempDir(), "svc"), service)
+			m.env = append(m.env, c.env...)
+			m.ok(t, "make", append([]string{"buildimage"}, c.args...)...)
+			got := m.asked(t)
+			for _, w := range c.want {
+				if !strings.Contains(got, w) {
+					t.Errorf("%q is not in\n%s", w, got)
+				}
+			}
+			line, _, _ := strings.Cut(strings.TrimPrefix(got, "mf="), "\n")
+			if !json.Valid([]byte(line)) {
+				t.Errorf("the manifest is no JSON: %s", line)
+			}
+		})
+	}
+}
+
+func TestImageFailure(t *testing.T) {
+	t.Parallel()
+	c := component(t, filepath.Join(t.TempDir(), "svc"), service)
+	c.env = append(c.env, "STUB_EXIT=5", fixed)
+	r := c.run(t, "make", "buildimage")
+	if r.code != 2 || !strings.Contains(r.stderr, "Error 5") {
+		t.Errorf("exit %d: %s", r.code, r.stderr)
+	}
+	r = c.run(t, "make", "buildimage", "ENGBLD_USE_BUILDIMAGE=")
+	if r.code != 2 || !strings.Contains(r.stderr, "error: svc makes no image") || strings.Contains(r.stdout, "release") {
+		t.Errorf("exit %d, after %q: %s", r.code, r.stdout, r.stderr)
+	}
+}
+
+// What a failed run left in the stage directory does not get into the next image,
+// what this run puts there does, and nothing stays.
+func TestStageDirectory(t *testing.T) {
+	t.Parallel()
+	for _, jobs := range []string{"-j1", "-j4"} {
+		t.Run(jobs, func(t *testing.T) {
+			t.Parallel()
+			c := component(t, filepath.Join(t.TempDir(), "svc"), service+`AGENTS = a
+buildimage: a-prebuilt
+a-prebuilt:
+	mkdir -p $(BUILDIMAGE_STAGEDIR)/root && touch $(BUILDIMAGE_STAGEDIR)/root/agent
+`)
+			stage := filepath.Join(t.TempDir(), "stage")
+			write(t, filepath.Join(stage, "root/leftover"), "", 0o666)
+			c.ok(t, "make", jobs, "buildimage", "BUILDIMAGE_STAGEDIR="+stage)
+			if got := c.asked(t); !strings.Contains(got, "arg=--stage\narg="+stage+"\n") {
+				t.Error(got)
+			}
+			for _, e := range c.env {
+				if p, ok := strings.CutPrefix(e, "STUB_OUT="); ok {
+					if got := read(t, p+".stage"); got != "./root/agent\n" {
+						t.Errorf("the stage held %q", got)
+					}
+				}
+			}
+			if _, err := os.Stat(stage); !os.IsNotExist(err) {
+				t.Errorf("the stage stays: %v", err)
+			}
+		})
+	}
+}
+
+// The build machine is judged once, before anything else, also with -j.
+func TestValidateFirst(t *testing.T) {
+	t.Parallel()
+	slow := strings.Replace(service, "all:\n", "all:\n\t@echo start-all\n", 1)
+	for _, c := range []struct {
+		name   string
+		args   []string
+		code   int
+		before string
+	}{
+		{"fit", []string{"-j4", "all", "release", "publish", "buildimage"}, 0, "checked\n"},
+		{"unfit", []string{"-j4", "all", "release", "FIT=1"}, 2, "checked\n"},
+		{"other goal", []string{"prepublish"}, 0, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			m := component(t, filepath.Join(t.TempDir(), "svc"), slow)
+			log := filepath.Join(t.TempDir(), "log")
+			m.env = append(m.env, "LOG="+log)
+			write(t, filepath.Join(m.dir, "deps/eng/tools/validate-buildenv.sh"), "sleep 0.2; echo checked; echo checked >> $LOG; exit ${FIT:-0}\n", 0o777)
+			r := m.run(t, "make", c.args...)
+			if r.code != c.code || !strings.HasPrefix(r.stdout, c.before) || (c.code != 0 && strings.Contains(r.stdout, "start")) {
+				t.Errorf("exit %d, %q %q", r.code, r.stdout, r.stderr)
+			}
+			if data, _ := os.ReadFile(log); strings.Count(string(data), "checked") != strings.Count(c.before, "checked") {
+				t.Errorf("checked: %q", data)
+			}
+		})
+	}
+	m := component(t, filepath.Join(t.TempDir(), "svc"), service)
+	write(t, filepath.Join(m.dir, "deps/eng/tools/validate-buildenv.sh"), "echo really run; exit 1\n", 0o777)
+	if out := m.ok(t, "make", "-n", "all"); strings.Contains(out, "really run") {
+		t.Errorf("make -n checks: %s", out)
+	}
+}
+
+// A file of a goal's name does not stand in its way.
+func TestFilesNamedAsGoals(t *testing.T) {
+	t.Parallel()
+	c := component(t, filepath.Join(t.TempDir(), "svc"), service)
+	for _, n := range []string{"all", "release", "publish", "buildimage", "check", "clean", "prepublish"} {
+		write(t, filepath.Join(c.dir, n), "", 0o666)
+	}
+	out := c.ok(t, "make", "-s", "all", "release", "publish", "buildimage", "clean")
+	for _, want := range []string{"all\n", "release\n", "publish\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in %q", want, out)
+		}
+	}
+}
+
+func TestPrepublish(t *testing.T) {
+	t.Parallel()
+	c := component(t, filepath.Join(t.TempDir(), "a place with blanks", "svc"), service)
+	c.env = append(c.env, fixed)
+	c.ok(t, "make", "publish")
+	stamp := strings.TrimPrefix(c.ok(t, "make", "-s", "print-STAMP"), "STAMP=")
+	if got := read(t, filepath.Join(c.dir, "bits/svc/latest-build-stamp")); got != stamp {
+		t.Errorf("%q, want %q", got, stamp)
+	}
+	read(t, filepath.Join(c.dir, "bits/svc/npm-ls.json"))
+}
+
+func TestBitsUpload(t *testing.T) {
+	t.Parallel()
+	c := component(t, filepath.Join(t.TempDir(), "svc"), service)
+	c.env = append(c.env, fixed, "TRY_BRANCH=try me", "ENGBLD_BITS_UPLOAD_LOCAL=true", "ENGBLD_BITS_UPLOAD_IMGAPI=true")
+	out := c.ok(t, "make", "-s", "bits-upload")
+	stamp := strings.TrimSpace(strings.TrimPrefix(c.ok(t, "make", "-s", "print-STAMP"), "STAMP="))
+	top := strings.TrimSpace(c.ok(t, "pwd", "-P"))
+	want := strings.Join([]string{"arg=-b", "arg=master", "arg=-B", "arg=try me", "arg=-L", "arg=-p", "arg=-d", "arg=/public/builds/svc",
+		"arg=-D", "arg=" + top + "/bits", "arg=-n", "arg=svc"}, "\n")
+	if !strings.HasSuffix(out, want+"\narg=-t\narg="+stamp+"\n") || !strings.Contains(out, "publish\n") {
+		t.Errorf("bits-upload: %s", out)
+	}
+	if c.asked(t) == "" {
+		t.Error("no image was made")
+	}
+	if out := c.ok(t, "make", "-s", "bits-upload-latest", "TRY_BRANCH=", "ENGBLD_BITS_UPLOAD_IMGAPI="); !strings.HasPrefix(out, "arg=-b\narg=master\narg=-B\narg=\narg=-L\narg=-d\n") || strings.Contains(out, "-t\n") {
+		t.Errorf("bits-upload-latest: %s", out)
+	}
+	if r := c.run(t, "make", "bits-upload", "ENGBLD_BITS_UPLOAD_OVERRIDE=1"); r.code == 0 || !strings.Contains(r.stderr, "No rule") {
+		t.Errorf("overridden, and there all the same: %v", r)
+	}
+}
+
+func TestCleanWithoutName(t *testing.T) {
+	t.Parallel()
+	c := component(t, t.TempDir(), "include deps/eng/tools/mk/Makefile.defs\ninclude deps/eng/tools/mk/Makefile.targ\n")
+	for _, f := range []string{"make_stamps/x", "cscope.out", "build/docs/public/x", "-pkg1.gz", "keep"} {
+		write(t, filepath.Join(c.dir, f), "", 0o666)
+	}
+	c.ok(t, "make", "clean")
+	entries, err := os.ReadDir(c.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	if got := strings.Join(left, " "); got != ".git Makefile build deps keep" {
+		t.Errorf("left: %s", got)
+	}
+}
+
+// A make started by another speaks of the same stamp.
+func TestStampOfSubMake(t *testing.T) {
+	t.Parallel()
+	c := component(t, t.TempDir(), service+"\nsub:\n\t@echo $(STAMP); sleep 1.1; $(MAKE) -s --no-print-directory print-STAMP\n")
+	lines := strings.Fields(c.ok(t, "make", "-s", "sub"))
+	if len(lines) != 2 || lines[1] != "STAMP="+lines[0] {
+		t.Errorf("%q", lines)
+	}
+	c.env = append(c.env, "ENGBLD_TIMESTAMP=20010101T000000Z")
+	if out := c.ok(t, "make", "-s", "print-STAMP"); strings.Contains(out, "20010101T") {
+		t.Errorf("a first make took another's time: %s", out)
+	}
+}
+
+func TestPrintAnything(t *testing.T) {
+	t.Parallel()
+	c := component(t, t.TempDir(), service+"A = it's \"x\" `id` $$HOME \\n *\n")
+	if got, want := c.ok(t, "make", "-s", "print-A", "print-NOTHING"), "A=it's \"x\" `id` $HOME \\n *\nNOTHING=\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Reading the makefiles runs a shell, git and a few small tools, and with no Go
+// there is nothing to miss.
+func TestNoGo(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "eng")
+	c := engCheckout(t, dir)
+	c.path = withoutGo(t, command{}, filepath.Join(t.TempDir(), "p"))
+	c.env = []string{"HOME=" + t.TempDir()}
+	c.ok(t, "make", "clean")
+	c.ok(t, "make", "-n", "all")
+	c.ok(t, "make", "print-STAMP")
+	c.ok(t, "make", "triton-origin-x86_64-24.4.1-print-STAMP")
+	c.ok(t, "make", "help")
+	r := c.run(t, "make", "triton-origin-x86_64-24.4.1-buildimage")
+	if r.code != 2 || !strings.Contains(r.stderr, `there is no "go" on PATH`) || !strings.Contains(r.stderr, "Error 6") {
+		t.Errorf("exit %d: %s", r.code, r.stderr)
+	}
+}
+
+// engCheckout copies what the top Makefile needs, with deps/eng and a commit.
+func engCheckout(t testing.TB, dir string) command {
+	t.Helper()
+	need(t, "make", "git")
+	copyTo(t, dir, append([]string{"Makefile", "images", "go.mod", "go.sum"}, engFiles...)...)
+	if err := os.MkdirAll(filepath.Join(dir, "deps"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("..", filepath.Join(dir, "deps/eng")); err != nil {
+		t.Fatal(err)
+	}
+	c := command{dir: dir}
+	c.ok(t, "sh", "-c", "printf 'make_stamps\n/bits/\n' > .gitignore; git init -q -b main && git add . && git commit -q -m x")
+	return c
+}
+
+var flavors = []string{"triton-origin-multiarch-15.4.1", "triton-origin-x86_64-18.4.0", "triton-origin-x86_64-19.4.0",
+	"triton-origin-x86_64-21.4.0", "triton-origin-x86_64-23.4.0", "triton-origin-x86_64-24.4.1"}
+
+// Several goals in one word, with and without -j, all of one stamp; in a directory
+// with blanks in its name.
+func TestFlavorGoals(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "a place with blanks")
+	c := engCheckout(t, dir)
+	stubEngbld(t, dir)
+	c.ok(t, "git", "commit", "-q", "-a", "-m", "stubs")
+	for _, jobs := range []string{"-j1", "-j4"} {
+		out := c.ok(t, "make", jobs, "print-STAMP", "all-print-NAME print-STAMP")
+		stamps := map[string]int{}
+		for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
+			if strings.HasPrefix(line, "STAMP=") {
+				stamps[line]++
+			}
+		}
+		for _, f := range flavors {
+			if !strings.Contains(out, "NAME="+f+"\n") {
+				t.Errorf("%s: no %s in %s", jobs, f, out)
+			}
+		}
+		if len(stamps) != 1 {
+			t.Errorf("%s: stamps %v", jobs, stamps)
+		}
+		for _, n := range stamps {
+			if n != 7 {
+				t.Errorf("%s: %d stamps, want 7", jobs, n)
+			}
+		}
+	}
+	asked := filepath.Join(t.TempDir(), "asked")
+	c.env = []string{"STUB_OUT=" + asked}
+	out := c.ok(t, "make", "triton-origin-multiarch-15.4.1-buildimage print-STAMP", "BUILDIMAGE_PKGSRC=curl")
+	stamp := strings.TrimPrefix(strings.TrimSpace(out), "STAMP=")
+	top := strings.TrimSpace(c.ok(t, "pwd", "-P"))
+	commit := strings.TrimSpace(c.ok(t, "git", "rev-parse", "HEAD"))
+	at := strings.Split(stamp, "-")[1]
+	want := strings.Join([]string{
+		`mf={"name": "triton-origin-multiarch-15.4.1", "description": "Triton/Manta component origin image based on multiarch 15.4.x", "version": "` + stamp +
+			`", "homepage": "https://github.com/TritonDataCenter/engbld", "tags": {"branch": "main", "timestamp": "` + at + `", "git": "` + commit + `"}} `,
+		"accept=", "arg=image", "arg=make", "arg=--name", "arg=triton-origin-multiarch-15.4.1", "arg=--prefix", "arg=triton-origin-multiarch-15.4.1-zfs",
+		"arg=--base", "arg=ede31770-e19c-11e5-bb6e-3b7de3cca9ce", "arg=--version", "arg=" + stamp, "arg=--bits-dir", "arg=" + top + "/bits",
+		"arg=--timestamp", "arg=" + at, "arg=--min-platform-floor", "arg=20181206T011455Z", "arg=--top", "arg=" + top,
+		"arg=--packages", "arg=curl", "arg=--motd", "arg=--source-repo", "arg=", "arg=--audit", "",
+	}, "\n")
+	if got := read(t, asked); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	// in the image's own directory, too
+	c.dir = filepath.Join(dir, "images/triton-origin-x86_64-24.4.1")
+	c.ok(t, "make", "buildimage")
+	if got := read(t, asked); !strings.Contains(got, "arg=--packages\narg=coreutils curl gsed patch sudo\narg=--upgrade\n") {
+		t.Error(got)
+	}
+	// Each image has its own stamp files, and clean knows them all.
+	c.dir = dir
+	c.ok(t, "make", "-j4", "all-buildimage")
+	c.ok(t, "make", "clean")
+	if left, _ := filepath.Glob(filepath.Join(dir, "images/*/make_stamps")); len(left) > 0 {
+		t.Errorf("clean left %v", left)
+	}
+	r := c.run(t, "make", "triton-origin-x86_64-24.4.2-buildimage")
+	if r.code != 2 || !strings.Contains(r.stderr, `"triton-origin-x86_64-24.4.2-buildimage" is not a flavor and a goal`) {
+		t.Errorf("exit %d: %s", r.code, r.stderr)
+	}
+	if r := c.run(t, "make", "-j4", "all-nosuchgoal"); r.code != 2 {
+		t.Errorf("all-nosuchgoal: exit %d", r.code)
+	}
+}
+
+// The commands of the pipeline, in the words it uses.
+func TestPipelineCommand(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "eng")
+	c := engCheckout(t, dir)
+	stubEngbld(t, dir)
+	c.env = []string{"ENGBLD_BITS_UPLOAD_IMGAPI=true"}
+	out := c.ok(t, "sh", "-c", `make clean distclean >&2 && make print-BRANCH print-STAMP triton-origin-x86_64-21.4.0-"buildimage bits-upload"`)
+	stamp := regexp.MustCompile(`(?m)^STAMP=(.*)$`).FindStringSubmatch(out)
+	if stamp == nil || !strings.HasPrefix(out, "BRANCH=main\n") || !strings.HasSuffix(out, "arg=-n\narg=triton-origin-x86_64-21.4.0\narg=-t\narg="+stamp[1]+"\n") ||
+		!strings.Contains(out, "arg=-p\n") {
+		t.Error(out)
+	}
+}

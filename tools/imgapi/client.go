@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
@@ -40,10 +41,12 @@ type Options struct {
 	UserAgent string            // "" is "engbld"
 
 	// Backoff are the pauses before a request is repeated whose connection
-	// could not be made; nil is 1, 2, 4, 8 s (spec imgapi.md section 13), empty
-	// is no repetition.
+	// could not be made, or a read that was cut or met a proxy without server;
+	// nil is 1, 2, 4, 8 s (spec imgapi.md section 13), empty is no repetition.
 	Backoff []time.Duration
 	Sleep   func(ctx context.Context, d time.Duration) error // nil waits for real
+
+	Idle time.Duration // of an answer of which nothing comes; 0 is 60 s
 
 	// Sign, if not nil, adds authorization to a request just before it is sent,
 	// each time anew, since the signature holds the date.
@@ -77,6 +80,9 @@ func New(o Options) (*Client, error) {
 	}
 	if o.Backoff == nil {
 		c.opts.Backoff = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
+	}
+	if o.Idle == 0 {
+		c.opts.Idle = time.Minute
 	}
 	if o.Sleep == nil {
 		c.opts.Sleep = sleep
@@ -147,21 +153,43 @@ func (c *Client) channelQuery() url.Values {
 	return q
 }
 
-// do sends a request and returns the answer if its status is 2xx; the caller
-// closes the body. Errors are complete: kind, server, what.
-func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
+// do sends a request and hands an answer with status 2xx to use, which need not
+// close it. What fails in passing is repeated. Errors are complete: kind,
+// server, what.
+func (c *Client) do(ctx context.Context, r request, use func(*http.Response) error) error {
 	for attempt := 0; ; attempt++ {
 		resp, err := c.try(ctx, r)
 		if err == nil {
-			return resp, nil
+			err = use(resp)
 		}
-		if attempt >= len(c.opts.Backoff) || !neverConnected(err) || ctx.Err() != nil {
-			return nil, c.wrap(r, err)
+		if err == nil {
+			return nil
+		}
+		if attempt >= len(c.opts.Backoff) || !r.passing(err) || ctx.Err() != nil {
+			return c.wrap(r, err)
 		}
 		if err := c.opts.Sleep(ctx, c.opts.Backoff[attempt]); err != nil {
-			return nil, c.wrap(r, err)
+			return c.wrap(r, err)
 		}
 	}
+}
+
+// passing says whether a failure may be gone at the next try. What may have
+// reached the server is repeated for reads only.
+func (r request) passing(err error) bool {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return true
+	}
+	if r.method != http.MethodGet {
+		return false
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Status == http.StatusBadGateway || e.Status == http.StatusServiceUnavailable || e.Status == http.StatusGatewayTimeout
+	}
+	// The real server exits on some requests, of others too, and is back within seconds.
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, errIdle)
 }
 
 func (c *Client) wrap(r request, err error) error {
@@ -172,8 +200,10 @@ func (c *Client) wrap(r request, err error) error {
 }
 
 func (c *Client) try(ctx context.Context, r request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
 	req, err := http.NewRequestWithContext(ctx, r.method, c.endpoint(r), nil)
 	if err != nil {
+		cancel(nil)
 		return nil, err
 	}
 	req.Header.Set("Accept", "application/json")
@@ -181,13 +211,16 @@ func (c *Client) try(ctx context.Context, r request) (*http.Response, error) {
 	req.Header.Set("User-Agent", c.opts.UserAgent)
 	if c.opts.Sign != nil {
 		if err := c.opts.Sign(req); err != nil {
+			cancel(nil)
 			return nil, err
 		}
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
+		cancel(nil)
 		return nil, readable(err)
 	}
+	resp.Body = newIdleBody(ctx, cancel, resp.Body, c.opts.Idle)
 	if resp.StatusCode/100 == 2 {
 		return resp, nil
 	}
@@ -208,31 +241,60 @@ func readable(err error) error {
 	return err
 }
 
-// neverConnected says whether the request cannot have reached the server.
-func neverConnected(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
-}
-
 // getJSON reads a bounded JSON answer as bytes.
-func (c *Client) getJSON(ctx context.Context, r request, limit int64) ([]byte, error) {
-	resp, err := c.do(ctx, r)
+func (c *Client) getJSON(ctx context.Context, r request, limit int64) (body []byte, err error) {
+	err = c.do(ctx, r, func(resp *http.Response) error {
+		defer resp.Body.Close()
+		body, err = io.ReadAll(io.LimitReader(resp.Body, limit+1))
+		switch {
+		case err != nil:
+			return readable(err)
+		case int64(len(body)) > limit:
+			return fmt.Errorf("answer of more than %d bytes", limit)
+		}
+		if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != "" && kind != "application/json" {
+			return fmt.Errorf("answer is %s, not JSON: %s", kind, excerpt(body))
+		}
+		if !json.Valid(bytes.TrimSpace(body)) {
+			return fmt.Errorf("answer is not JSON: %s", excerpt(body))
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
-	switch {
-	case err != nil:
-		return nil, c.wrap(r, readable(err))
-	case int64(len(body)) > limit:
-		return nil, c.wrap(r, fmt.Errorf("answer of more than %d bytes", limit))
-	}
-	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != "" && kind != "application/json" {
-		return nil, c.wrap(r, fmt.Errorf("answer is %s, not JSON: %s", kind, excerpt(body)))
-	}
-	if !json.Valid(bytes.TrimSpace(body)) {
-		return nil, c.wrap(r, fmt.Errorf("answer is not JSON: %s", excerpt(body)))
-	}
 	return body, nil
+}
+
+var errIdle = errors.New("server stopped sending")
+
+// idleBody ends a request of which nothing comes for a while.
+type idleBody struct {
+	io.ReadCloser
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+	wait   time.Duration
+}
+
+func newIdleBody(ctx context.Context, cancel context.CancelCauseFunc, body io.ReadCloser, wait time.Duration) *idleBody {
+	timer := time.AfterFunc(wait, func() { cancel(errIdle) })
+	return &idleBody{body, ctx, cancel, timer, wait}
+}
+
+func (b *idleBody) Read(p []byte) (int, error) {
+	b.timer.Reset(b.wait)
+	n, err := b.ReadCloser.Read(p)
+	b.timer.Stop()
+	if err != nil && err != io.EOF && context.Cause(b.ctx) == errIdle {
+		err = fmt.Errorf("%w for %s", errIdle, b.wait)
+	}
+	return n, err
+}
+
+func (b *idleBody) Close() error {
+	b.timer.Stop()
+	err := b.ReadCloser.Close()
+	b.cancel(nil)
+	return err
 }

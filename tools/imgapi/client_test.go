@@ -270,6 +270,38 @@ func TestOnlyUnmadeConnectionsAreRepeated(t *testing.T) {
 	}
 }
 
+func TestReadsAreRepeated(t *testing.T) {
+	t.Parallel()
+	for name, one := range map[string]sandbox.Fault{
+		"reset": {Reset: true}, "cut": {Cut: 10}, "proxy": {Status: 502, Body: "<html>"}, "busy": {Status: 503},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sb, faults := start(t)
+			one.Times = 2
+			faults.Add(one)
+			c := client(t, Options{URL: sb.ImageURL(), Backoff: []time.Duration{1, 1}})
+			if _, err := c.Get(t.Context(), base); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestFileThatStandsStill(t *testing.T) {
+	t.Parallel()
+	sb, faults := start(t)
+	faults.Add(sandbox.Fault{Pause: 5 * time.Second})
+	f, err := client(t, Options{URL: sb.ImageURL(), Idle: 100 * time.Millisecond}).File(t.Context(), base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := io.Copy(io.Discard, f); err == nil || !strings.Contains(err.Error(), "server stopped sending for 100ms") || fault.KindOf(err) != fault.Network {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	sb, faults := start(t)

@@ -2,6 +2,7 @@ package imgapi
 
 import (
 	"context"
+	"crypto/md5"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -173,18 +174,20 @@ func (c *Client) File(ctx context.Context, uuid string) (*File, error) {
 		return nil, err
 	}
 	r := request{method: http.MethodGet, path: "/images/" + uuid + "/file", query: c.channelQuery(), what: "get file of image " + uuid}
-	resp, err := c.do(ctx, r)
+	var f *File
+	err := c.do(ctx, r, func(resp *http.Response) error {
+		f = &File{ReadCloser: bodyReader{resp.Body, c, r}, Size: resp.ContentLength, ETag: clean(resp.Header.Get("Etag"))}
+		sum := resp.Header.Get("Content-Md5")
+		if raw, err := base64.StdEncoding.DecodeString(sum); err == nil && len(raw) == md5.Size {
+			f.MD5 = hex.EncodeToString(raw)
+		} else if sum != "" {
+			resp.Body.Close()
+			return fmt.Errorf("header Content-MD5 %q is no MD5", clean(sum))
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
-	}
-	f := &File{ReadCloser: bodyReader{resp.Body, c, r}, Size: resp.ContentLength, ETag: clean(resp.Header.Get("Etag"))}
-	if sum := resp.Header.Get("Content-Md5"); sum != "" {
-		raw, err := base64.StdEncoding.DecodeString(sum)
-		if err != nil || len(raw) != 16 {
-			resp.Body.Close()
-			return nil, c.wrap(r, fmt.Errorf("header Content-MD5 %q is no MD5", clean(sum)))
-		}
-		f.MD5 = hex.EncodeToString(raw)
 	}
 	return f, nil
 }

@@ -33,8 +33,8 @@ type SourceOptions struct {
 // the address of an image server, https://HOST[/BASE][?channel=C], or a
 // directory. Without a channel all of the server's are looked in.
 func ParseSource(spec string, o SourceOptions) (Source, error) {
-	if !strings.Contains(spec, "://") {
-		return NewDir(spec)
+	if dir, ok := strings.CutPrefix(spec, "file://"); ok || !strings.Contains(spec, "://") {
+		return NewDir(dir)
 	}
 	co := imgapi.Options{URL: spec, Transport: o.Transport, UserAgent: o.UserAgent, Insecure: o.Insecure, Backoff: o.Backoff}
 	c, err := imgapi.New(co)

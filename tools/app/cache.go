@@ -1,0 +1,91 @@
+package app
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/imgstore"
+	"github.com/TritonDataCenter/engbld/tools/ui"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) cacheCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "cache",
+		Short: "Base images kept for the next build",
+		Long: `Decompressed base images and own builds are kept in $ENGBLD_CACHE_DIR (default
+~/.cache/engbld). Everything there can be deleted at any time no build runs.`,
+	}
+	var days int
+	var pruneAll bool
+	prune := &cobra.Command{
+		Use: "prune", Short: "Remove what was not used lately", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withImages(cmd, func(s *imgstore.Store) error {
+				o := imgstore.PruneOptions{OlderThan: time.Duration(days) * 24 * time.Hour}
+				if pruneAll {
+					o.OlderThan = 0
+				}
+				gone, err := s.Prune(cmd.Context(), o)
+				a.printUsage(gone)
+				return err
+			})
+		},
+	}
+	prune.Flags().IntVar(&days, "days", 30, "keep what was used in this many days")
+	prune.Flags().BoolVar(&pruneAll, "all", false, "keep nothing")
+	cmd.AddCommand(prune,
+		&cobra.Command{
+			Use: "du", Short: "Show what is kept and how large it is", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return a.withImages(cmd, func(s *imgstore.Store) error {
+					list, err := s.Du()
+					a.printUsage(list)
+					return err
+				})
+			},
+		},
+		&cobra.Command{
+			Use: "verify", Short: "Read everything again; what is damaged is removed (exit code 3)", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return a.withImages(cmd, func(s *imgstore.Store) error {
+					damaged, err := s.Verify(cmd.Context())
+					for _, d := range damaged {
+						fmt.Fprintf(a.env.Stdout, "%s: %s\n", d.Path, d.Reason)
+					}
+					if err == nil && len(damaged) > 0 {
+						err = fault.Drift.Errorf("cache: %d damaged images were removed; the next build fetches them again", len(damaged))
+					}
+					return err
+				})
+			},
+		})
+	return cmd
+}
+
+// withImages opens the image cache, without servers.
+func (a *app) withImages(cmd *cobra.Command, f func(*imgstore.Store) error) error {
+	dir, sandboxed, err := a.imageCache()
+	if err != nil {
+		return err
+	}
+	s, err := imgstore.Open(imgstore.Options{CacheDir: dir, Sandbox: sandboxed, Offline: true, Log: a.ui(), Now: a.env.Now})
+	if err != nil {
+		return err
+	}
+	return f(s)
+}
+
+func (a *app) printUsage(list []imgstore.Usage) {
+	var total int64
+	for _, u := range list {
+		kind := "base"
+		if u.Own {
+			kind = "own"
+		}
+		fmt.Fprintf(a.env.Stdout, "%s  %-4s  %10s  %s  %s\n", u.UUID, kind, ui.Bytes(u.Bytes), u.LastUsed.UTC().Format(time.DateOnly), u.NameVersion)
+		total += u.Bytes
+	}
+	fmt.Fprintf(a.env.Stdout, "%d images, %s\n", len(list), ui.Bytes(total))
+}

@@ -1,0 +1,148 @@
+package app
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/TritonDataCenter/engbld/tools/build"
+	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/fetch"
+	"github.com/TritonDataCenter/engbld/tools/imgstore"
+	"github.com/TritonDataCenter/engbld/tools/sandbox"
+	"github.com/TritonDataCenter/engbld/tools/ui"
+)
+
+// defaultImageServer is where base images come from (spec engbld-interface.md section 5.1).
+const defaultImageServer = "https://updates.tritondatacenter.com"
+
+// defaultVulnURL is the vulnerability list where neither the target's
+// pkg_install.conf nor the sandbox names one (spec pkgsrc.md section 11.1).
+const defaultVulnURL = "https://ftp.NetBSD.org/pub/NetBSD/packages/vulns/pkg-vulnerabilities.gz"
+
+// world is everything outside of the process that commands work with: caches,
+// servers, or the sandbox's stand-ins for them.
+type world struct {
+	client  *fetch.Client
+	images  *imgstore.Store
+	sandbox *sandbox.Sandbox // nil: the real world
+
+	packageCache string
+	offline      bool
+}
+
+func (w *world) close() {
+	if w.sandbox != nil {
+		w.sandbox.Close()
+	}
+}
+
+// on tells whether an environment variable switches something on: the word
+// true, as in upstream's variables (spec engbld-interface.md section 5).
+func (a *app) on(name string) bool { return a.env.Getenv(name) == "true" }
+
+// cacheRoot is the cache of this world: sandbox and real images never meet.
+func (a *app) cacheRoot() (dir string, sandboxed bool, err error) {
+	sandboxed = a.on("ENGBLD_SANDBOX")
+	if dir = a.env.Getenv("ENGBLD_SANDBOX_DIR"); sandboxed && dir != "" {
+		return a.abs(dir), true, nil
+	}
+	if dir, err = a.cacheDir(); err == nil && sandboxed {
+		dir = filepath.Join(dir, "sandbox")
+	}
+	return dir, sandboxed, err
+}
+
+// imageCache is where images are kept.
+func (a *app) imageCache() (dir string, sandboxed bool, err error) {
+	dir, sandboxed, err = a.cacheRoot()
+	return filepath.Join(dir, "images"), sandboxed, err
+}
+
+// open sets the world up. Own builds are looked for below bitsDirs.
+func (a *app) open(ctx context.Context, story *ui.UI, bitsDirs ...string) (*world, error) {
+	cache, sandboxed, err := a.cacheRoot()
+	if err != nil {
+		return nil, err
+	}
+	w := &world{offline: a.on("ENGBLD_OFFLINE")}
+	var transport http.RoundTripper
+	source := a.env.Getenv("ENGBLD_IMAGE_SOURCE")
+	if source == "" {
+		source = defaultImageServer
+	}
+	if sandboxed {
+		if w.sandbox, err = sandbox.Start(ctx, sandbox.Options{Dir: filepath.Join(cache, "server")}); err != nil {
+			return nil, err
+		}
+		transport = w.sandbox.Transport(nil)
+		source = w.sandbox.ImageURL()
+		w.offline = false // its servers are on this machine
+		story.Infof("sandbox: made-up images and packages, no network")
+	}
+	w.client = &fetch.Client{
+		Offline:  w.offline,
+		Progress: func(p fetch.Progress) { story.Progress(p.URL, p.Done, p.Total) },
+	}
+	if transport != nil {
+		w.client.HTTP = &http.Client{Transport: transport}
+	}
+	w.packageCache = filepath.Join(cache, "packages")
+	from, err := imgstore.ParseSource(source, imgstore.SourceOptions{Transport: transport, Fetch: w.client})
+	if err != nil {
+		w.close()
+		return nil, err
+	}
+	w.images, err = imgstore.Open(imgstore.Options{
+		CacheDir: filepath.Join(cache, "images"), Sources: []imgstore.Source{from}, OwnDirs: bitsDirs,
+		Sandbox: w.sandbox != nil, Offline: w.offline, Log: story, Now: a.env.Now,
+	})
+	if err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// options are the build options that this world and the environment give.
+func (a *app) options(w *world, story *ui.UI) build.Options {
+	return build.Options{
+		Images: w.images, Client: w.client, PackageCache: w.packageCache, Offline: w.offline, Sandbox: w.sandbox != nil,
+		PackageSource: a.env.Getenv("ENGBLD_PKGSRC_SOURCE"), VulnURL: defaultVulnURL,
+		AllowForeign: a.on("ENGBLD_ALLOW_FOREIGN"), Story: story,
+	}
+}
+
+// cacheDir is where downloads are kept: they can be deleted at any time. Root
+// does not write into somebody else's home.
+func (a *app) cacheDir() (string, error) {
+	if dir := a.env.Getenv("ENGBLD_CACHE_DIR"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	if dir := a.env.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "engbld"), nil
+	}
+	home := a.env.Getenv("HOME")
+	if filepath.IsAbs(home) && ownDir(os.Stat, home) {
+		return filepath.Join(home, ".cache", "engbld"), nil
+	}
+	tmp := a.env.Getenv("TMPDIR")
+	if tmp == "" {
+		tmp = "/tmp"
+	}
+	dir := filepath.Join(tmp, "engbld-"+strconv.Itoa(os.Getuid()))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fault.Unfit.Errorf("cache directory: %w", err)
+	}
+	if !ownDir(os.Lstat, dir) {
+		return "", fault.WithHint(fault.Unfit.Errorf("cache directory %s belongs to somebody else", dir),
+			"set ENGBLD_CACHE_DIR to a directory of your own")
+	}
+	return dir, nil
+}
+
+// splitList splits a list of blank-separated words.
+func splitList(s string) []string { return strings.Fields(s) }

@@ -1,0 +1,304 @@
+package build
+
+import (
+	"context"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/TritonDataCenter/engbld/tools/dataset"
+	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/fstree"
+	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+	"github.com/TritonDataCenter/engbld/tools/imgstore"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/install"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/pkgdb"
+	"github.com/TritonDataCenter/engbld/tools/zstream"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/pgzip"
+)
+
+// writerVersion is part of every image's identity: it changes when the same
+// inputs give other bytes than before.
+const writerVersion = "engbld portable 1"
+
+// portable builds without root rights, ZFS or illumos: the base's streams are
+// read into a tree, the tree is changed, and the difference is written as an
+// increment (spec zfs-stream.md section 15).
+type portable struct {
+	req  Request
+	opts Options
+	out  *output
+
+	now   fstree.Time
+	chain []imgstore.Image
+	files []*os.File // of the chain
+	base  *dataset.Dataset
+	tree  *fstree.Tree // the whole dataset: root, cores, …
+	root  *fstree.Tree // the system below root/
+	spool *fstree.Spool
+	conf  *pkgdb.Config
+	pkgs  packages
+
+	inputs []string // digests of all inputs, in a fixed order
+	result *Result
+	stream imgmanifest.File
+}
+
+func (p *portable) steps() []step {
+	no := func(wanted bool, why string) string {
+		if wanted {
+			return ""
+		}
+		return why
+	}
+	c := p.req.Component
+	return []step{
+		{"base", "", p.readBase},
+		{"component", no(c != Component{}, "no files of its own"), p.addComponent},
+		{"upgrade", no(p.req.Upgrade, "not asked for"), p.upgrade},
+		{"packages", no(len(p.req.Packages) > 0, "none wanted"), p.addPackages},
+		{"pkgdb", no(p.req.Upgrade || len(p.req.Packages) > 0, "no package changes"), p.finishPackages},
+		{"audit", no(p.req.Audit, "not asked for"), p.audit},
+		{"finish", "", p.finish},
+		{"write", "", p.write},
+		{"describe", "", p.describe},
+	}
+}
+
+func (p *portable) close() {
+	for _, f := range p.files {
+		f.Close()
+	}
+	if p.spool != nil {
+		p.spool.Close()
+	}
+}
+
+func (p *portable) origin() *imgmanifest.Manifest { return p.chain[len(p.chain)-1].Manifest }
+
+func (p *portable) readBase(ctx context.Context) error {
+	p.opts.Story.Step("base", "image %s", p.req.Base)
+	var err error
+	if p.chain, err = p.opts.Images.Chain(ctx, p.req.Base); err != nil {
+		return err
+	}
+	var layers []dataset.Layer
+	for _, img := range p.chain {
+		f, err := img.Open()
+		if err != nil {
+			return err
+		}
+		p.files = append(p.files, f)
+		layers = append(layers, dataset.Layer{R: f, Size: img.Size, Name: img.Manifest.NameVersion()})
+		p.inputs = append(p.inputs, "image "+img.Manifest.UUID()+" "+img.SHA1)
+		p.opts.Story.Infof("%s (%s) from %s", img.Manifest.NameVersion(), img.Manifest.UUID(), img.From)
+	}
+	if p.base, err = dataset.Read(ctx, layers, dataset.ReadOptions{Warn: p.opts.Story}); err != nil {
+		return err
+	}
+	p.now = fstree.TimeOf(p.req.Timestamp)
+	if p.tree, err = p.base.Tree(p.now); err != nil {
+		return err
+	}
+	if p.root, err = p.tree.Sub("root"); err != nil {
+		return fault.WithHint(fmt.Errorf("%s is no zone image: %w", p.origin().NameVersion(), err),
+			"BASE_IMAGE_UUID must be a zone-dataset image such as a triton-origin image")
+	}
+	if p.spool, err = fstree.NewSpool(p.opts.TempDir); err != nil {
+		return err
+	}
+	p.conf, err = pkgdb.ReadConfig(p.root)
+	return err
+}
+
+// audit writes the vulnerability list into the image, as upstream leaves it
+// there, and the findings beside the image.
+func (p *portable) audit(ctx context.Context) error {
+	raw, findings, err := p.pkgs.audit(ctx, p)
+	if err != nil {
+		return err
+	}
+	p.inputs = append(p.inputs, fmt.Sprintf("vulnerabilities %x", sha256.Sum256(raw)))
+	p.opts.Story.Step("audit", "%d findings", len(findings))
+	var text strings.Builder
+	for _, f := range findings {
+		p.opts.Story.Detailf("%s", f)
+		text.WriteString(f + "\n")
+	}
+	return p.out.write(p.name(".pkgaudit"), []byte(text.String()))
+}
+
+// name is the name of an output file (spec engbld-interface.md section 3.3.1).
+func (p *portable) name(suffix string) string { return p.req.Prefix + "-" + p.req.Version + suffix }
+
+// finish does what follows the packages (spec engbld-interface.md section 4.10,
+// steps 10 to 12).
+func (p *portable) finish(ctx context.Context) error {
+	p.opts.Story.Step("finish", "cleaning up, message of the day")
+	if err := p.root.RemoveAll("var/db/pkgin"); err != nil {
+		return err
+	}
+	if err := p.tree.RemoveAll("config"); err != nil {
+		return err
+	}
+	if !p.req.MOTD {
+		return nil
+	}
+	motd := fmt.Sprintf(" =  T R I T O N  =\n\n    %s (%s)\n    %s\n    %s\n\n", p.req.ImageName(), p.req.ImageVersion(),
+		p.req.SourceRepo, p.origin().NameVersion())
+	return p.root.WriteFile("etc/motd", []byte(motd), 0o644)
+}
+
+// guid derives the snapshot's guid, by which later images find this one as
+// their origin, from everything that decides the content.
+func (p *portable) guid() (uint64, error) {
+	r := p.req
+	r.Component = Component{} // its content is among the inputs, its place does not matter
+	req, err := r.Encode()
+	if err != nil {
+		return 0, err
+	}
+	h := sha256.New()
+	for _, s := range append([]string{writerVersion, fmt.Sprintf("base %016x", p.base.GUID()), string(req)}, p.inputs...) {
+		fmt.Fprintf(h, "%d %s\n", len(s), s)
+	}
+	guid := binary.BigEndian.Uint64(h.Sum(nil))
+	if guid == 0 {
+		guid = 1 // 0 means "no snapshot" in a stream
+	}
+	return guid, nil
+}
+
+func (p *portable) write(ctx context.Context) error {
+	guid, err := p.guid()
+	if err != nil {
+		return err
+	}
+	name := p.name(".zfs.gz")
+	p.opts.Story.Step("write", "%s", name)
+	f, err := p.out.create(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sum := sha1.New()
+	z, err := pgzip.NewWriterLevel(io.MultiWriter(f, sum), pgzip.DefaultCompression)
+	if err != nil {
+		return err
+	}
+	stats, err := dataset.WriteIncrement(ctx, z, p.base, p.tree, dataset.Options{
+		ToGUID: guid, ToName: "zones/" + p.req.ImageName() + "@final",
+		CreationTime: p.req.Timestamp.Unix(), Now: p.now,
+	})
+	if e := z.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return fmt.Errorf("writing the stream: %w", err)
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	if err := verifyStream(f, stats.Bytes); err != nil {
+		return fmt.Errorf("reading back what was written: %w", err)
+	}
+	p.stream = imgmanifest.File{SHA1: hex.EncodeToString(sum.Sum(nil)), Size: size, Compression: "gzip"}
+	p.opts.Story.Infof("%d new, %d changed, %d removed objects; %d bytes, %d compressed",
+		stats.Created, stats.Changed, stats.Freed, stats.Bytes, size)
+	return nil
+}
+
+// verifyStream reads a compressed stream from its beginning: it must have its
+// length and all its checksums.
+func verifyStream(f *os.File, want int64) error {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return err
+	}
+	count := &counter{r: z}
+	r, err := zstream.NewReader(count)
+	if err != nil {
+		return err
+	}
+	for {
+		if _, err := r.Next(); err == io.EOF {
+			break
+		} else if err != nil {
+			return err
+		}
+	}
+	if _, err := io.Copy(io.Discard, count); err != nil {
+		return err
+	}
+	if count.n != want {
+		return fmt.Errorf("%d bytes instead of %d", count.n, want)
+	}
+	return nil
+}
+
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// describe writes the manifest and gives all files their names, the manifest
+// last: where it stands, the image is whole.
+func (p *portable) describe(ctx context.Context) error {
+	given, err := imgmanifest.Parse(p.req.Manifest)
+	if err != nil {
+		return fault.Usage.Wrap(err)
+	}
+	m, err := imgmanifest.Build(imgmanifest.BuildInput{
+		Given: given, Origin: p.origin(), File: p.stream, PublishedAt: p.req.Timestamp,
+		Floor: p.req.Platform, Sandbox: p.opts.Sandbox,
+	})
+	if err != nil {
+		return err
+	}
+	names := []string{p.name(".zfs.gz")}
+	p.result = &Result{Manifest: m,
+		FilePath:     filepath.Join(p.opts.Out, p.name(".zfs.gz")),
+		ManifestPath: filepath.Join(p.opts.Out, p.name(".imgmanifest"))}
+	if p.req.Audit {
+		names = append(names, p.name(".pkgaudit"))
+		p.result.AuditPath = filepath.Join(p.opts.Out, p.name(".pkgaudit"))
+	}
+	names = append(names, p.name(".imgmanifest"))
+	if err := p.out.write(p.name(".imgmanifest"), m.Encode()); err != nil {
+		return err
+	}
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if err := p.out.publish(names...); err != nil {
+		return err
+	}
+	if err := p.opts.Images.Register(ctx, p.result.ManifestPath, p.result.FilePath); err != nil {
+		p.opts.Story.Warnf("builds in other checkouts will not find this image by its uuid: %v", err)
+	}
+	p.opts.Story.Step("done", "image %s", m.UUID())
+	p.opts.Story.Infof("install it with: imgadm install -m %s -f %s", p.result.ManifestPath, p.result.FilePath)
+	return nil
+}
+
+var _ install.Logger = Story(nil)

@@ -1,0 +1,52 @@
+package manta
+
+import (
+	"strings"
+
+	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/sshsign"
+)
+
+// FromEnv fills options as the genuine tools do from MANTA_URL, MANTA_USER,
+// MANTA_SUBUSER, MANTA_KEY_ID, MANTA_ROLE, MANTA_TLS_INSECURE, MANTA_NO_AUTH,
+// MANTA_DEFAULT_CONTENT_TYPE, HOME and SSH_AUTH_SOCK (spec manta.md section 1).
+// URL and user have no defaults; the key's is that of ~/.ssh/id_rsa.pub.
+func FromEnv(getenv func(string) string) (Options, error) {
+	o := Options{
+		URL: getenv("MANTA_URL"), Account: getenv("MANTA_USER"), SubUser: getenv("MANTA_SUBUSER"), Role: getenv("MANTA_ROLE"),
+		Type:     getenv("MANTA_DEFAULT_CONTENT_TYPE"),
+		Insecure: getenv("MANTA_TLS_INSECURE") != "" && getenv("MANTA_TLS_INSECURE") != "0",
+		Places:   sshsign.Places{Home: getenv("HOME"), Agent: getenv("SSH_AUTH_SOCK")},
+	}
+	if o.URL == "" || o.Account == "" {
+		return o, missing(getenv)
+	}
+	if getenv("MANTA_NO_AUTH") == "true" {
+		return o, nil
+	}
+	id := getenv("MANTA_KEY_ID")
+	if id == "" {
+		if id = o.Places.DefaultFingerprint(); id == "" {
+			return o, fault.WithHint(fault.Usage.Errorf("object store: MANTA_KEY_ID is not set, and there is no ~/.ssh/id_rsa.pub"),
+				"MANTA_KEY_ID=MD5:aa:bb:… or SHA256:… (ssh-add -l -E md5)")
+		}
+	}
+	f, err := sshsign.ParseFingerprint(id)
+	if err != nil {
+		return o, fault.Usage.Errorf("object store: MANTA_KEY_ID: %w", err)
+	}
+	o.Key, err = o.Places.Find(f)
+	return o, err
+}
+
+// missing names all that is missing.
+func missing(getenv func(string) string) error {
+	var names []string
+	for _, n := range []string{"MANTA_URL", "MANTA_USER"} {
+		if getenv(n) == "" {
+			names = append(names, n)
+		}
+	}
+	return fault.WithHint(fault.Usage.Errorf("object store: not set: %s", strings.Join(names, ", ")),
+		"set them, or ENGBLD_BITS_UPLOAD_LOCAL=true to upload to a directory")
+}

@@ -345,7 +345,7 @@ func TestFlavorGoals(t *testing.T) {
 	at := strings.Split(stamp, "-")[1]
 	want := strings.Join([]string{
 		`mf={"name": "triton-origin-multiarch-15.4.1", "description": "Triton/Manta component origin image based on multiarch 15.4.x", "version": "` + stamp +
-			`", "homepage": "https://github.com/TritonDataCenter/engbld", "tags": {"branch": "main", "timestamp": "` + at + `", "git": "` + commit + `"}} `,
+			`", "homepage": "https://github.com/TritonDataCenter/engbld", "tags": {"branch": "main", "git": "` + commit + `", "timestamp": "` + at + `"}} `,
 		"accept=", "arg=image", "arg=make", "arg=--name", "arg=triton-origin-multiarch-15.4.1", "arg=--prefix", "arg=triton-origin-multiarch-15.4.1-zfs",
 		"arg=--base", "arg=ede31770-e19c-11e5-bb6e-3b7de3cca9ce", "arg=--version", "arg=" + stamp, "arg=--bits-dir", "arg=" + top + "/bits",
 		"arg=--timestamp", "arg=" + at, "arg=--min-platform-floor", "arg=20181206T011455Z", "arg=--top", "arg=" + top,

@@ -49,7 +49,7 @@ func imageMakefile(set *flavor.Set, f *flavor.Flavor) ([]byte, error) {
 		p("    \"requirements\": {\"min_platform\": {\"7.0\": \"%s\"}}, \\\n", f.MinPlatform)
 	}
 	p("    \"tags\": {\"branch\": $(call _ENGBLD_JSON,$(BRANCH)), \\\n")
-	p("    \"timestamp\": \"$(TIMESTAMP)\", \"git\": \"$(GITHASH)\"}}\n\n")
+	p("    \"git\": \"$(GITHASH)\", \"timestamp\": \"$(TIMESTAMP)\"}}\n\n")
 	p("include ../../deps/eng/tools/mk/Makefile.targ\n")
 	return b.Bytes(), nil
 }

@@ -105,17 +105,7 @@ func (l *lister) line(path string, n *fstree.Node) (string, error) {
 		}
 		if uint32(in.mode)&fstree.TypeMask == n.Type() {
 			if uint32(in.mode)&0o777 == n.Mode&0o777 && !isTrivialACL(n.Mode, in.aces) {
-				b.WriteString(" acl=")
-				entries, _ := parseACL(in.aces)
-				for i, e := range entries {
-					if i > 0 {
-						b.WriteByte(',')
-					}
-					fmt.Fprintf(&b, "%d:%x:%x", e.typ, e.flags, e.mask)
-					if e.hasID {
-						fmt.Fprintf(&b, ":%d", e.id)
-					}
-				}
+				b.WriteString(" acl=" + aclString(in.aces))
 			}
 			if in.xattr != 0 {
 				b.WriteString(" xattr=dir")

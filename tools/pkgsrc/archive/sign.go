@@ -62,8 +62,15 @@ func VerifyArmored(keys openpgp.EntityList, signed, signature []byte) error {
 // published packages outlive the keys. A revoked key does not, nor one that is
 // not for signing, nor an MD5 digest.
 func Verify(keys openpgp.EntityList, signed []byte, signature io.Reader) error {
+	raw, err := io.ReadAll(io.LimitReader(signature, maxSignature))
+	if err != nil {
+		return fault.Policy.Errorf("reading the signature: %w", err)
+	}
+	if old, ok := parseV3(raw); ok {
+		return old.verify(keys, signed)
+	}
 	var failure error
-	packets := packet.NewReader(signature)
+	packets := packet.NewReader(bytes.NewReader(raw))
 	for range maxSignatures {
 		p, err := packets.Next()
 		if err == io.EOF {
@@ -93,13 +100,11 @@ func verifyOne(keys openpgp.EntityList, signed []byte, sig *packet.Signature) er
 	if sig.Hash == crypto.MD5 || !sig.Hash.Available() {
 		return fault.Policy.Errorf("signature uses the digest %s", sig.Hash)
 	}
-	found := false
 	for _, e := range keys {
 		for _, k := range signingKeys(e) {
 			if !sig.CheckKeyIdOrFingerprint(k.key) {
 				continue
 			}
-			found = true
 			if k.why != "" {
 				return fault.Policy.Errorf("signature by key %016x, which %s", k.key.KeyId, k.why)
 			}
@@ -114,11 +119,15 @@ func verifyOne(keys openpgp.EntityList, signed []byte, sig *packet.Signature) er
 			return nil
 		}
 	}
-	if !found && sig.IssuerKeyId != nil {
-		return fault.WithHint(fault.Policy.Errorf("unable to verify signature: key id %016x not found in the keyring", *sig.IssuerKeyId),
-			"check that the repository and the image's keyring (GPG_KEYRING_VERIFY) are of the same publisher")
+	if sig.IssuerKeyId != nil {
+		return unknownKey(*sig.IssuerKeyId)
 	}
 	return fault.Policy.Errorf("unable to verify signature: it does not name a key of the keyring")
+}
+
+func unknownKey(id uint64) error {
+	return fault.WithHint(fault.Policy.Errorf("unable to verify signature: key id %016x not found in the keyring", id),
+		"check that what is signed and the image's keyring are of the same publisher")
 }
 
 // signingKey is a key that could have signed; why says why it must not count.

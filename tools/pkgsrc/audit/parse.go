@@ -42,16 +42,18 @@ type ParseOptions struct {
 
 // Parse reads a list, compressed (gzip, bzip2, xz, zstd) or plain, clear-signed
 // or not. A missing or bad signature that was asked for is a fault.Policy,
-// everything else wrong with the list a fault.Network: it came so.
+// everything else wrong with the list a fault.Network: it came so. Errors do not
+// say which list; the caller knows.
 func Parse(raw []byte, opts ParseOptions) (*List, error) {
 	text, err := sniff.All(bytes.NewReader(raw), maxText)
-	if err == nil {
-		var l *List
-		if l, err = parse(text, &opts); err == nil {
-			return l, nil
-		}
+	if err != nil {
+		return nil, fault.Network.Wrap(err)
 	}
-	return nil, fault.Network.Wrap(fmt.Errorf("list of vulnerabilities: %w", err))
+	l, err := parse(text, &opts)
+	if err != nil {
+		return nil, fault.Network.Wrap(err)
+	}
+	return l, nil
 }
 
 func parse(text []byte, opts *ParseOptions) (*List, error) {

@@ -44,7 +44,7 @@ func ParseAccept(texts []string) (Accepted, error) {
 					"such as svcdemo:%s", ActionSMF)
 			}
 			a := acceptance{pattern: word[:i]}
-			if _, err := version.Match(a.pattern, "x-1"); err != nil {
+			if _, err := version.Match(a.pattern, a.pattern+"-1"); err != nil {
 				return nil, fault.Usage.Errorf("accepted package action %q: %w", word, err)
 			}
 			for name := range strings.SplitSeq(word[i+1:], ",") {

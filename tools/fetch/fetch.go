@@ -58,6 +58,7 @@ type Client struct {
 
 	once  sync.Once
 	owned *http.Client
+	swept sync.Map // directories that were swept
 }
 
 // Progress says how far a download is.

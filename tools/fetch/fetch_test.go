@@ -357,6 +357,34 @@ func TestPartWaitsForTheNextCall(t *testing.T) {
 	}
 }
 
+func TestKilledDownloadsAreSwept(t *testing.T) {
+	t.Parallel()
+	s := serve(t, testData(10))
+	dir := filepath.Join(t.TempDir(), "odd[name")
+	make := func(name string, age time.Duration) {
+		t.Helper()
+		data := filepath.Join(dir, name, dataName)
+		if err := os.MkdirAll(filepath.Dir(data), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(data, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		old := time.Now().Add(-age)
+		if err := os.Chtimes(data, old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	make(".engbld-get-dead", 25*time.Hour)
+	make(".engbld-get-slow", time.Hour)
+	make(".engbld-part-old", 8*24*time.Hour)
+	make(".engbld-part-new", 48*time.Hour)
+	if _, err := quickClient().GetFile(context.Background(), s.URL, filepath.Join(dir, "f"), Expect{}); err != nil {
+		t.Fatal(err)
+	}
+	left(t, dir, ".engbld-get-slow", ".engbld-part-new", "f")
+}
+
 func TestStandingStill(t *testing.T) {
 	t.Parallel()
 	for _, where := range []string{"header", "body"} {

@@ -104,6 +104,9 @@ func (d *download) begin() (err error) {
 	if d.dir, err = os.MkdirTemp(d.parent, ".engbld-get-*"); err != nil {
 		return err
 	}
+	if st, err := os.Stat(d.dir); err == nil {
+		d.c.sweep(d.parent, st.ModTime())
+	}
 	// Whoever renames a waiting part first has it to himself. The new name must
 	// be free for that.
 	if err = os.Remove(d.dir); err != nil {

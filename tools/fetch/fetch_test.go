@@ -176,9 +176,11 @@ func TestFaultsThatPass(t *testing.T) {
 				return n <= 3
 			}
 		}, 0},
-		"429":         {func(s *server) { s.fault = once(func(w http.ResponseWriter) { w.WriteHeader(429) }) }, 0},
-		"closed":      {func(s *server) { s.fault = once(func(http.ResponseWriter) { panic(http.ErrAbortHandler) }) }, 0},
-		"short close": {func(s *server) { s.fault = once(func(w http.ResponseWriter) { w.Write(data[:1000]); w.(http.Flusher).Flush() }) }, 0},
+		"429":    {func(s *server) { s.fault = once(func(w http.ResponseWriter) { w.WriteHeader(429) }) }, 0},
+		"closed": {func(s *server) { s.fault = once(func(http.ResponseWriter) { panic(http.ErrAbortHandler) }) }, 0},
+		"short close": {func(s *server) {
+			s.fault = once(func(w http.ResponseWriter) { w.Write(data[:1000]); w.(http.Flusher).Flush() })
+		}, 0},
 		"redirect": {func(s *server) {
 			s.fault = func(n int64, w http.ResponseWriter, r *http.Request) bool {
 				if r.URL.Path == "/there" {
@@ -361,7 +363,7 @@ func TestKilledDownloadsAreSwept(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testData(10))
 	dir := filepath.Join(t.TempDir(), "odd[name")
-	make := func(name string, age time.Duration) {
+	leave := func(name string, age time.Duration) {
 		t.Helper()
 		data := filepath.Join(dir, name, dataName)
 		if err := os.MkdirAll(filepath.Dir(data), 0o755); err != nil {
@@ -375,10 +377,10 @@ func TestKilledDownloadsAreSwept(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	make(".engbld-get-dead", 25*time.Hour)
-	make(".engbld-get-slow", time.Hour)
-	make(".engbld-part-old", 8*24*time.Hour)
-	make(".engbld-part-new", 48*time.Hour)
+	leave(".engbld-get-dead", 25*time.Hour)
+	leave(".engbld-get-slow", time.Hour)
+	leave(".engbld-part-old", 8*24*time.Hour)
+	leave(".engbld-part-new", 48*time.Hour)
 	if _, err := quickClient().GetFile(context.Background(), s.URL, filepath.Join(dir, "f"), Expect{}); err != nil {
 		t.Fatal(err)
 	}

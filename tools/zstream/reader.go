@@ -186,6 +186,14 @@ func (r *Reader) errorf(format string, args ...any) error {
 	return fmt.Errorf("record %d at byte %d: %w", r.number, r.start, fmt.Errorf(format, args...))
 }
 
+// maxBlock bounds blocks of this stream.
+func (r *Reader) maxBlock() uint64 {
+	if r.begin.Features&FeatureLargeBlocks != 0 {
+		return MaxPayload
+	}
+	return MaxBlock
+}
+
 // decode gives the record its type and tells the length of its payload.
 func (r *Reader) decode(rec *raw) (Record, uint64, error) {
 	kind := Kind(rec.u32(0))
@@ -205,10 +213,8 @@ func (r *Reader) decode(rec *raw) (Record, uint64, error) {
 			return nil, 0, r.errorf("object number %d", o.Number)
 		case o.Type == 0 || o.Type > 0xff || o.BonusType > 0xff:
 			return nil, 0, r.errorf("object %d has type %d, bonus type %d", o.Number, o.Type, o.BonusType)
-		case o.BlockSize == 0 || o.BlockSize%512 != 0 || o.BlockSize > MaxPayload:
+		case o.BlockSize == 0 || o.BlockSize%512 != 0 || uint64(o.BlockSize) > r.maxBlock():
 			return nil, 0, r.errorf("object %d has a block size of %d", o.Number, o.BlockSize)
-		case o.BlockSize > MaxBlock && r.begin.Features&FeatureLargeBlocks == 0:
-			return nil, 0, r.errorf("object %d has a block size of %d without the large-blocks feature", o.Number, o.BlockSize)
 		case o.BonusLen > MaxBonus && (r.begin.Features&FeatureLargeDnode == 0 || o.BonusLen > maxAnyBonus):
 			return nil, 0, r.errorf("object %d has a bonus buffer of %d bytes", o.Number, o.BonusLen)
 		case o.Slots > 32 || (o.Slots > 1 && r.begin.Features&FeatureLargeDnode == 0):
@@ -226,7 +232,7 @@ func (r *Reader) decode(rec *raw) (Record, uint64, error) {
 				return nil, 0, r.errorf("object %d: compressed data without the feature", w.Number)
 			}
 		}
-		if w.Length == 0 || w.Length > MaxPayload || size == 0 || size > w.Length || w.Length%512 != 0 || size%8 != 0 || w.Offset > 1<<63 {
+		if w.Length == 0 || w.Length > r.maxBlock() || size == 0 || size > w.Length || w.Length%512 != 0 || size%8 != 0 || w.Offset > 1<<63 {
 			return nil, 0, r.errorf("object %d: write of %d bytes (%d in the stream) at %d", w.Number, w.Length, size, w.Offset)
 		}
 		return w, size, nil
@@ -237,7 +243,7 @@ func (r *Reader) decode(rec *raw) (Record, uint64, error) {
 		if rec.u64(40) != 0 || rec[33] != 0 {
 			return nil, 0, r.errorf("object %d has a raw spill block", s.Number)
 		}
-		if s.Length < 512 || s.Length > MaxPayload || s.Length%512 != 0 {
+		if s.Length < 512 || s.Length > r.maxBlock() || s.Length%512 != 0 {
 			return nil, 0, r.errorf("object %d: spill block of %d bytes", s.Number, s.Length)
 		}
 		return s, s.Length, nil

@@ -96,7 +96,7 @@ func (r *Report) WriteText(w io.Writer, brief bool) error {
 
 // Sum is the report in one line.
 func (r *Report) Sum() string {
-	return fmt.Sprintf("%d ok, %d skipped, %d warnings, %d failed", r.Count(OK), r.Count(Skip), r.Count(Warn), r.Count(Fail))
+	return fmt.Sprintf("%d ok, %d skipped, %d warned, %d failed", r.Count(OK), r.Count(Skip), r.Count(Warn), r.Count(Fail))
 }
 
 // WriteJSON writes one report, or a list of them, as indented JSON.

@@ -28,7 +28,7 @@ fail  long  Makefile:3: one
             why:  so
             mend: make it
                   so
-1 ok, 0 skipped, 0 warnings, 1 failed
+1 ok, 0 skipped, 0 warned, 1 failed
 `
 	if d := cmp.Diff(want, full.String()); d != "" {
 		t.Error(d)

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -25,6 +27,8 @@ type Tree struct {
 	Stmts []Stmt
 	// Missing are includes of the component's own that could not be followed.
 	Missing []Stmt
+	// Dir is make's directory as seen from the top of what was read.
+	Dir string
 
 	last map[string]string // value of each variable as last set, unexpanded
 }
@@ -46,7 +50,7 @@ func Find(fsys fs.FS, dir string) string {
 // includes are taken from make's directory, which is the one name is in; what lies
 // outside of fsys is not followed.
 func Load(fsys fs.FS, name string) (*Tree, error) {
-	t := &Tree{last: map[string]string{"CURDIR": ".", "TOP": "."}}
+	t := &Tree{Dir: path.Dir(name), last: map[string]string{"CURDIR": ".", "TOP": "."}}
 	if err := t.load(fsys, path.Dir(name), name); err != nil {
 		return nil, err
 	}
@@ -287,6 +291,14 @@ func (t *Tree) References() map[string]bool {
 // Where returns file:line.
 func (s Stmt) Where() string { return fmt.Sprintf("%s:%d", s.File, s.Line) }
 
+// Where returns the place of s as seen from make's directory.
+func (t *Tree) Where(s Stmt) string {
+	if rest, ok := strings.CutPrefix(s.Where(), t.Dir+"/"); ok {
+		return rest
+	}
+	return s.Where()
+}
+
 func readBounded(fsys fs.FS, name string) ([]byte, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
@@ -298,4 +310,45 @@ func readBounded(fsys fs.FS, name string) ([]byte, error) {
 		err = fmt.Errorf("larger than %d bytes", maxFile)
 	}
 	return data, err
+}
+
+// Locate finds the top of the checkout that dir is in (it has a .git, or a
+// deps/eng), at most 16 directories up, and dir as seen from there. Without one, dir
+// itself is the top.
+func Locate(dir string) (top, rel string) {
+	at, rel := dir, "."
+	for range 16 {
+		for _, mark := range []string{".git", filepath.Join("deps", "eng")} {
+			if _, err := os.Lstat(filepath.Join(at, mark)); err == nil {
+				return at, rel
+			}
+		}
+		parent := filepath.Dir(at)
+		if parent == at {
+			break
+		}
+		rel = path.Join(filepath.Base(at), rel)
+		at = parent
+	}
+	return dir, "."
+}
+
+// Open reads the makefile of the component in dir; name is the makefile's, "" the
+// one make would take. The tree is bounded by the checkout that dir is in. An error
+// is fs.ErrNotExist where there is no makefile.
+func Open(dir, name string) (*Tree, error) {
+	top, rel := Locate(dir)
+	root, err := os.OpenRoot(top)
+	if err != nil {
+		return nil, fault.Usage.Errorf("looking into %s: %w", top, err)
+	}
+	defer root.Close()
+	if name == "" {
+		if name = Find(root.FS(), rel); name == "" {
+			return nil, fault.WithHint(fault.Usage.Errorf("%s has no makefile: %w", dir, fs.ErrNotExist), "run it in a component's directory")
+		}
+	} else {
+		name = path.Join(rel, filepath.ToSlash(name))
+	}
+	return Load(root.FS(), name)
 }

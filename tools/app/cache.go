@@ -66,7 +66,8 @@ func (a *app) cacheCommand() *cobra.Command {
 
 // withImages opens the image cache, without servers.
 func (a *app) withImages(cmd *cobra.Command, f func(*imgstore.Store) error) error {
-	dir, sandboxed, err := a.imageCache()
+	sandboxed := a.on("ENGBLD_SANDBOX")
+	dir, err := a.imageCache(sandboxed)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/build"
@@ -22,6 +23,7 @@ import (
 func (a *app) imageCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "image", Short: "Build images and look into them"}
 	cmd.AddCommand(a.imageBuildCommand(), a.imageMakeCommand(), a.imageLegacyCommand())
+	cmd.AddCommand(a.inspectCommands()...)
 	return cmd
 }
 
@@ -49,7 +51,7 @@ func (a *app) buildAll(ctx context.Context, jobs []job, bitsDirs ...string) erro
 	for i, j := range jobs {
 		g.Go(func() error {
 			story := a.ui()
-			if len(jobs) > 1 {
+			if len(jobs) > 1 || strings.Contains(a.env.Getenv("MAKEFLAGS"), "-j") {
 				story = story.WithPrefix(j.req.Name)
 			}
 			opts := a.options(w, story)

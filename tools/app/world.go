@@ -44,27 +44,28 @@ func (w *world) close() {
 // true, as in upstream's variables (spec engbld-interface.md section 5).
 func (a *app) on(name string) bool { return a.env.Getenv(name) == "true" }
 
-// cacheRoot is the cache of this world: sandbox and real images never meet.
-func (a *app) cacheRoot() (dir string, sandboxed bool, err error) {
-	sandboxed = a.on("ENGBLD_SANDBOX")
-	if dir = a.env.Getenv("ENGBLD_SANDBOX_DIR"); sandboxed && dir != "" {
-		return a.abs(dir), true, nil
+// cacheRoot is the cache of a world: sandbox and real images never meet.
+func (a *app) cacheRoot(sandboxed bool) (string, error) {
+	if dir := a.env.Getenv("ENGBLD_SANDBOX_DIR"); sandboxed && dir != "" {
+		return a.abs(dir), nil
 	}
-	if dir, err = a.cacheDir(); err == nil && sandboxed {
+	dir, err := a.cacheDir()
+	if err == nil && sandboxed {
 		dir = filepath.Join(dir, "sandbox")
 	}
-	return dir, sandboxed, err
+	return dir, err
 }
 
 // imageCache is where images are kept.
-func (a *app) imageCache() (dir string, sandboxed bool, err error) {
-	dir, sandboxed, err = a.cacheRoot()
-	return filepath.Join(dir, "images"), sandboxed, err
+func (a *app) imageCache(sandboxed bool) (string, error) {
+	dir, err := a.cacheRoot(sandboxed)
+	return filepath.Join(dir, "images"), err
 }
 
 // open sets the world up. Own builds are looked for below bitsDirs.
 func (a *app) open(ctx context.Context, story *ui.UI, bitsDirs ...string) (*world, error) {
-	cache, sandboxed, err := a.cacheRoot()
+	sandboxed := a.on("ENGBLD_SANDBOX")
+	cache, err := a.cacheRoot(sandboxed)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,284 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/TritonDataCenter/engbld/tools/dataset"
+	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+	"github.com/TritonDataCenter/engbld/tools/imgstore"
+	"github.com/TritonDataCenter/engbld/tools/inspect"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/sniff"
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+)
+
+// maxStream bounds what a stream given by name may unpack to (bytes).
+const maxStream = 256 << 30
+
+// opener opens the image a command names.
+type opener struct {
+	a     *app
+	bases []string
+	whole bool
+	files []*os.File
+}
+
+// inspectCommands are the verbs that look into images.
+func (a *app) inspectCommands() []*cobra.Command {
+	return []*cobra.Command{a.lsCommand(), a.catCommand(), a.statCommand(), a.extractCommand(), a.checkCommand()}
+}
+
+// inspector makes a verb whose first argument is an image.
+func (a *app) inspector(use, short, example string, args cobra.PositionalArgs,
+	run func(cmd *cobra.Command, im *inspect.Image, rest []string) error) *cobra.Command {
+	o := &opener{a: a}
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: args, Example: example,
+		Long: short + `.
+
+IMAGE is a manifest with its file beside it, a stream file (plain or
+compressed), or the uuid of an image in bits/ or the cache. The images it is
+based on are found there too, or named by --base, the first one first. Paths are
+those of the zone's system; --dataset shows what is beside it as well.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			defer o.close()
+			im, err := o.open(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return fault.Step.Wrap(run(cmd, im, args[1:]))
+		},
+	}
+	cmd.Flags().StringArrayVar(&o.bases, "base", nil, "stream file the image is based on (repeat for a chain)")
+	cmd.Flags().BoolVar(&o.whole, "dataset", false, "paths are those of the whole dataset, with root/ above the system")
+	return cmd
+}
+
+func (a *app) lsCommand() *cobra.Command {
+	var o inspect.ListOptions
+	cmd := a.inspector("ls IMAGE [PATH...]", "List files of an image",
+		"  engbld image ls -l bits/NAME/NAME-zfs-STAMP.imgmanifest opt/local/bin", cobra.MinimumNArgs(1),
+		func(cmd *cobra.Command, im *inspect.Image, paths []string) error {
+			if len(paths) == 0 {
+				paths = []string{"/"}
+			}
+			for i, p := range paths {
+				if len(paths) > 1 {
+					fmt.Fprintf(a.env.Stdout, "%s%s:\n", strings.Repeat("\n", min(i, 1)), p)
+				}
+				if err := im.List(cmd.Context(), a.env.Stdout, p, o); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	f := cmd.Flags()
+	f.BoolVarP(&o.Long, "long", "l", false, "mode, links, owner, size, time and target too")
+	f.BoolVarP(&o.Recursive, "recursive", "R", false, "everything below too")
+	f.BoolVar(&o.Exact, "exact", false, "every field of every path, with sha256, one line a path")
+	f.BoolVar(&o.NoTimes, "no-times", false, "with --exact: without mtime")
+	return cmd
+}
+
+func (a *app) catCommand() *cobra.Command {
+	return a.inspector("cat IMAGE PATH...", "Print files of an image", "  engbld image cat UUID etc/motd", cobra.MinimumNArgs(2),
+		func(cmd *cobra.Command, im *inspect.Image, paths []string) error {
+			return im.Cat(cmd.Context(), a.env.Stdout, paths...)
+		})
+}
+
+func (a *app) statCommand() *cobra.Command {
+	return a.inspector("stat IMAGE PATH...", "Describe files of an image in full", "  engbld image stat UUID opt/local/bin/sudo", cobra.MinimumNArgs(2),
+		func(cmd *cobra.Command, im *inspect.Image, paths []string) error {
+			return im.Stat(cmd.Context(), a.env.Stdout, paths...)
+		})
+}
+
+func (a *app) extractCommand() *cobra.Command {
+	var o inspect.ExtractOptions
+	var tar bool
+	cmd := a.inspector("extract IMAGE DIR", "Write the files of an image below a new or empty directory, or as a tar",
+		"  engbld image extract UUID /tmp/tree\n  engbld image extract --tar UUID - | tar tf -", cobra.ExactArgs(2),
+		func(cmd *cobra.Command, im *inspect.Image, rest []string) error {
+			o.Warn = a.ui()
+			if !tar {
+				stats, err := im.Extract(cmd.Context(), a.abs(rest[0]), o)
+				a.ui().Infof("%d files, %d skipped", stats.Files, stats.Skipped)
+				return err
+			}
+			if rest[0] == "-" {
+				_, err := im.Tar(cmd.Context(), a.env.Stdout, o)
+				return err
+			}
+			return a.writeFile(rest[0], func(w io.Writer) error {
+				_, err := im.Tar(cmd.Context(), w, o)
+				return err
+			})
+		})
+	cmd.Flags().BoolVar(&tar, "tar", false, "write a tar archive; - is stdout")
+	cmd.Flags().BoolVar(&o.Owners, "owners", false, "set owners, which needs root")
+	return cmd
+}
+
+func (a *app) checkCommand() *cobra.Command {
+	return a.inspector("check IMAGE", "Look for inconsistencies in an image's file system; any is exit code 3",
+		"  engbld image check bits/NAME/NAME-zfs-STAMP.imgmanifest", cobra.ExactArgs(1),
+		func(cmd *cobra.Command, im *inspect.Image, _ []string) error {
+			n, err := im.Check(cmd.Context(), a.env.Stdout, dataset.CheckOptions{})
+			if err == nil && n > 0 {
+				err = fault.Drift.Errorf("the image has %d problems", n)
+			}
+			return err
+		})
+}
+
+// writeFile gives a file its name when it is complete.
+func (a *app) writeFile(name string, write func(io.Writer) error) error {
+	name = a.abs(name)
+	f, err := os.CreateTemp(filepath.Dir(name), ".engbld-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	err = write(f)
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	return err
+}
+
+func (o *opener) close() {
+	for _, f := range o.files {
+		f.Close()
+	}
+}
+
+func (o *opener) open(ctx context.Context, name string) (*inspect.Image, error) {
+	layers, err := o.layers(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	im, err := inspect.Open(ctx, layers, dataset.ReadOptions{Warn: o.a.ui()})
+	if err != nil || o.whole {
+		return im, err
+	}
+	return im.Chroot("root")
+}
+
+func (o *opener) layers(ctx context.Context, name string) ([]dataset.Layer, error) {
+	if len(o.bases) == 0 {
+		if id, err := uuid.Parse(name); err == nil {
+			return o.chain(ctx, id.String(), o.a.on("ENGBLD_SANDBOX"), o.a.bitsDir(o.a.top(), ""))
+		}
+		if m := manifestBeside(o.a.abs(name)); m != nil {
+			return o.chain(ctx, m.UUID(), m.Sandbox(), filepath.Dir(o.a.abs(name)), o.a.bitsDir(o.a.top(), ""))
+		}
+	}
+	var layers []dataset.Layer
+	for _, file := range append(o.bases, name) {
+		l, err := o.unpack(ctx, o.a.abs(file))
+		if err != nil {
+			return nil, fmt.Errorf("stream %s: %w", file, fault.Step.Wrap(err))
+		}
+		layers = append(layers, l)
+	}
+	return layers, nil
+}
+
+// chain finds an image and what it is based on in own builds and the cache.
+func (o *opener) chain(ctx context.Context, id string, sandboxed bool, dirs ...string) ([]dataset.Layer, error) {
+	cache, err := o.a.imageCache(sandboxed)
+	if err != nil {
+		return nil, err
+	}
+	s, err := imgstore.Open(imgstore.Options{CacheDir: cache, OwnDirs: dirs, Sandbox: sandboxed, Offline: true, Log: o.a.ui(), Now: o.a.env.Now})
+	if err != nil {
+		return nil, err
+	}
+	images, err := s.Chain(ctx, id)
+	if err != nil {
+		return nil, fault.WithHint(err, "build on the image once, so that it is in the cache, or name its streams with --base")
+	}
+	var layers []dataset.Layer
+	for _, img := range images {
+		f, err := img.Open()
+		if err != nil {
+			return nil, err
+		}
+		o.files = append(o.files, f)
+		layers = append(layers, dataset.Layer{R: f, Size: img.Size, Name: img.Manifest.NameVersion()})
+	}
+	return layers, nil
+}
+
+// manifestBeside reads the manifest that name is, or that stands beside the
+// image file name; nil where there is none.
+func manifestBeside(name string) *imgmanifest.Manifest {
+	candidates := []string{name}
+	for _, suffix := range []string{".zfs.gz", ".zfs.bz2", ".zfs.xz", ".zfs"} {
+		if stem, ok := strings.CutSuffix(name, suffix); ok {
+			candidates = []string{stem + ".imgmanifest", stem + ".manifest"}
+		}
+	}
+	for _, c := range candidates {
+		fi, err := os.Stat(c)
+		if err != nil || fi.Size() > imgmanifest.MaxSize {
+			continue
+		}
+		raw, err := os.ReadFile(c)
+		if err != nil {
+			continue
+		}
+		if m, err := imgmanifest.Parse(raw); err == nil && m.UUID() != "" {
+			return m
+		}
+	}
+	return nil
+}
+
+// unpack makes a stream file readable at any place.
+func (o *opener) unpack(ctx context.Context, name string) (dataset.Layer, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return dataset.Layer{}, err
+	}
+	defer f.Close()
+	r, _, err := sniff.Open(f)
+	if err != nil {
+		return dataset.Layer{}, err
+	}
+	defer r.Close()
+	tmp, err := os.CreateTemp("", ".engbld-stream-*")
+	if err != nil {
+		return dataset.Layer{}, err
+	}
+	os.Remove(tmp.Name())
+	o.files = append(o.files, tmp)
+	n, err := io.Copy(tmp, io.LimitReader(&stopping{ctx, r}, maxStream+1))
+	if err == nil && n > maxStream {
+		err = fmt.Errorf("unpacks to more than %d bytes", int64(maxStream))
+	}
+	return dataset.Layer{R: tmp, Size: n, Name: filepath.Base(name)}, err
+}
+
+// stopping is a reader that ends when its context does.
+type stopping struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (s *stopping) Read(p []byte) (int, error) {
+	if err := context.Cause(s.ctx); err != nil {
+		return 0, err
+	}
+	return s.r.Read(p)
+}

@@ -303,6 +303,18 @@ func TestKeys(t *testing.T) {
 		t.Errorf("revoked key: %v", err)
 	}
 
+	replaced := newKey(t, at(2015))
+	before, after := sign(t, replaced, text, at(2016)), sign(t, replaced, text, at(2018))
+	if err := replaced.RevokeKey(packet.KeySuperseded, "", at(2017)); err != nil {
+		t.Fatal(err)
+	}
+	if err := verify(replaced, before); err != nil {
+		t.Errorf("signed before the key was replaced: %v", err)
+	}
+	if err := verify(replaced, after); err == nil || !strings.Contains(err.Error(), "is revoked") {
+		t.Errorf("signed after the key was replaced: %v", err)
+	}
+
 	other := newKey(t, at(2015))
 	if err := verify(other, sig); err == nil || !strings.Contains(err.Error(), "not found") || fault.Hint(err) == "" {
 		t.Errorf("unknown key: %v", err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
@@ -59,8 +60,9 @@ func VerifyArmored(keys openpgp.EntityList, signed, signature []byte) error {
 // good signature suffices. All failures are fault.Policy.
 //
 // As in the genuine tool, a key that has expired still verifies what it signed:
-// published packages outlive the keys. A revoked key does not, nor one that is
-// not for signing, nor an MD5 digest.
+// published packages outlive the keys. A revoked key does not (one that was only
+// replaced keeps what it signed before), nor one that is not for signing, nor an
+// MD5 digest.
 func Verify(keys openpgp.EntityList, signed []byte, signature io.Reader) error {
 	raw, err := io.ReadAll(io.LimitReader(signature, maxSignature))
 	if err != nil {
@@ -101,7 +103,7 @@ func verifyOne(keys openpgp.EntityList, signed []byte, sig *packet.Signature) er
 		return fault.Policy.Errorf("signature uses the digest %s", sig.Hash)
 	}
 	for _, e := range keys {
-		for _, k := range signingKeys(e) {
+		for _, k := range signingKeys(e, sig.CreationTime) {
 			if !sig.CheckKeyIdOrFingerprint(k.key) {
 				continue
 			}
@@ -136,25 +138,36 @@ type signingKey struct {
 	why string
 }
 
-func signingKeys(e *openpgp.Entity) []signingKey {
-	revoked := ""
-	if len(e.Revocations) > 0 {
-		revoked = "is revoked"
-	}
+// signingKeys returns e's keys as they count for a signature made at the given time.
+func signingKeys(e *openpgp.Entity, at time.Time) []signingKey {
+	revoked := revokedAt(e.Revocations, at)
 	keys := []signingKey{{e.PrimaryKey, revoked}}
 	if self, _ := e.PrimarySelfSignature(); self != nil && self.FlagsValid && !self.FlagSign && revoked == "" {
 		keys[0].why = "is not for signing"
 	}
 	for _, sub := range e.Subkeys {
 		why := revoked
-		switch {
-		case why != "":
-		case len(sub.Revocations) > 0:
-			why = "is revoked"
-		case sub.Sig == nil || !sub.Sig.FlagsValid || !sub.Sig.FlagSign:
+		if why == "" {
+			why = revokedAt(sub.Revocations, at)
+		}
+		if why == "" && (sub.Sig == nil || !sub.Sig.FlagsValid || !sub.Sig.FlagSign) {
 			why = "is not for signing"
 		}
 		keys = append(keys, signingKey{sub.PublicKey, why})
 	}
 	return keys
+}
+
+// revokedAt tells whether revocations undo a signature made at the given time. A
+// key that was only replaced or retired keeps what it signed before (RFC 4880
+// section 5.2.3.23); any other revocation undoes everything.
+func revokedAt(revocations []*packet.Signature, at time.Time) string {
+	for _, r := range revocations {
+		soft := r.RevocationReason != nil &&
+			(*r.RevocationReason == packet.KeySuperseded || *r.RevocationReason == packet.KeyRetired)
+		if !soft || !at.Before(r.CreationTime) {
+			return "is revoked"
+		}
+	}
+	return ""
 }

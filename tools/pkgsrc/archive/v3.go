@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/rsa"
 	"encoding/binary"
+	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
@@ -81,8 +82,9 @@ func (s *v3Signature) verify(keys openpgp.EntityList, signed []byte) error {
 	if s.kind > 1 || s.hash == 0 || s.rsa == nil {
 		return fault.Policy.Errorf("signature of version 3 is of a kind that is not supported")
 	}
+	created := time.Unix(int64(binary.BigEndian.Uint32(s.created[:])), 0)
 	for _, e := range keys {
-		for _, k := range signingKeys(e) {
+		for _, k := range signingKeys(e, created) {
 			public, ok := k.key.PublicKey.(*rsa.PublicKey)
 			if k.key.KeyId != s.keyID || !ok || k.key.PubKeyAlgo == packet.PubKeyAlgoRSAEncryptOnly {
 				continue

@@ -1,6 +1,7 @@
 package install
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -75,14 +76,28 @@ func (acc Accepted) names(pkg string, action Action) bool {
 	return false
 }
 
-// check refuses what was not accepted, the first finding by package and line.
+// check refuses what was not accepted: the first finding by package and line,
+// with a hint that names all there are.
 func (acc Accepted) check(findings []Finding) error {
+	var refused []Finding
+	var words []string
 	for _, f := range findings {
-		if !acc.allows(f.Package, f.Action) {
-			name, _ := version.Split(f.Package)
-			return fault.WithHint(fault.Policy.Errorf("%v: the portable engine does not run commands of packages", f),
-				"build with ENGBLD_ENGINE=native on illumos, or leave it undone: BUILDIMAGE_PKGSRC_ACCEPT=%q", name+":"+string(f.Action))
+		if acc.allows(f.Package, f.Action) {
+			continue
+		}
+		refused = append(refused, f)
+		name, _ := version.Split(f.Package)
+		if word := name + ":" + string(f.Action); !slices.Contains(words, word) {
+			words = append(words, word)
 		}
 	}
-	return nil
+	if len(refused) == 0 {
+		return nil
+	}
+	more := ""
+	if n := len(refused) - 1; n > 0 {
+		more = fmt.Sprintf(" (and %d more places)", n)
+	}
+	return fault.WithHint(fault.Policy.Errorf("%v: the portable engine does not run commands of packages%s", refused[0], more),
+		"build with ENGBLD_ENGINE=native on illumos, or leave it undone: BUILDIMAGE_PKGSRC_ACCEPT=%q", strings.Join(words, " "))
 }

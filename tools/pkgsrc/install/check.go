@@ -64,53 +64,37 @@ func (in *Installer) checkPlatform(l *loaded) error {
 	if v := get("PKGTOOLS_VERSION"); len(v) != 8 || strings.Trim(v, "0123456789") != "" {
 		return fault.Step.Errorf("package %s: PKGTOOLS_VERSION %q is no date", l.Name, v)
 	}
-	want := in.platform
-	if want.machine == "" {
-		return nil // nothing is installed that could be compared with
+	fits := func(name string) bool {
+		return len(in.platform[name]) == 0 || slices.Contains(in.platform[name], get(name))
 	}
-	if opsys := get("OPSYS"); want.opsys != "" && opsys != want.opsys {
-		return fault.Step.Errorf("package %s is for %s, the target is %s", l.Name, opsys, want.opsys)
+	for _, name := range []string{"OPSYS", "MACHINE_ARCH"} {
+		if !fits(name) {
+			return fault.Step.Errorf("package %s is for %s, the target is %s", l.Name, get(name), strings.Join(in.platform[name], " and "))
+		}
 	}
-	if m := get("MACHINE_ARCH"); m != want.machine {
-		return fault.Step.Errorf("package %s is for %s, the target is %s", l.Name, m, want.machine)
-	}
-	if v := get("OS_VERSION"); want.osVersion != "" && v != want.osVersion && in.db.Config.CheckOSVersion {
-		in.log.Warnf("%s was built for version %s, the target is %s", l.Name, v, want.osVersion)
+	if !fits("OS_VERSION") && in.db.Config.CheckOSVersion {
+		in.log.Warnf("%s was built for version %s, the target is %s", l.Name, get("OS_VERSION"), strings.Join(in.platform["OS_VERSION"], " and "))
 	}
 	return nil
 }
 
-// platform is what packages must be for.
-type platform struct{ opsys, osVersion, machine string }
-
-// targetPlatform asks the installed packages, those of the package tools first.
-func (in *Installer) targetPlatform() (platform, error) {
-	names := in.Installed()
-	slices.SortStableFunc(names, func(a, b string) int {
-		rank := func(s string) int {
-			if strings.HasPrefix(s, "pkg_install-") || strings.HasPrefix(s, "pkgin-") {
-				return 0
-			}
-			return 1
-		}
-		return rank(a) - rank(b)
-	})
-	p := platform{machine: in.opts.MachineArch}
-	for _, name := range names {
+// targetPlatform collects what the installed packages are for, by variable of
+// +BUILD_INFO. Where nothing is installed nothing can be compared.
+func (in *Installer) targetPlatform() (map[string][]string, error) {
+	p := map[string][]string{}
+	for _, name := range in.Installed() {
 		r, err := in.db.Record(name)
 		if err != nil {
-			return p, err
+			return nil, err
 		}
-		if m := r.BuildInfo["MACHINE_ARCH"]; len(m) > 0 && m[0] != "" {
-			p.machine = or(p.machine, m[0])
-			if v := r.BuildInfo["OPSYS"]; len(v) > 0 {
-				p.opsys = v[0]
+		for _, v := range []string{"OPSYS", "OS_VERSION", "MACHINE_ARCH"} {
+			if have := first(r.BuildInfo[v]); have != "" && !slices.Contains(p[v], have) {
+				p[v] = append(p[v], have)
 			}
-			if v := r.BuildInfo["OS_VERSION"]; len(v) > 0 {
-				p.osVersion = v[0]
-			}
-			break
 		}
+	}
+	if m := in.opts.MachineArch; m != "" {
+		p["MACHINE_ARCH"] = []string{m}
 	}
 	return p, nil
 }

@@ -71,7 +71,7 @@ func (in *Installer) preInstall(o *owner) error {
 	for _, l := range o.lines("DIR", false) {
 		f := fields(l, 5)
 		dir, flags, mode, own, grp := o.abs(f[0]), f[1], f[2], f[3], f[4]
-		if !strings.Contains(flags, "m") {
+		if f[0] == "" || !strings.Contains(flags, "m") {
 			continue
 		}
 		n, err := in.root.Stat(dir)
@@ -119,6 +119,9 @@ func (in *Installer) addAccounts(o *owner) error {
 	}
 	for _, l := range groups {
 		f := splitColons(l, 2)
+		if f[0] == "" {
+			continue
+		}
 		_, have := in.accounts.groups[f[0]]
 		if err := in.counters.count("groups", f[0], o.pkg, o.record, have); err != nil {
 			return err
@@ -133,6 +136,9 @@ func (in *Installer) addAccounts(o *owner) error {
 	for _, l := range users {
 		f := splitColons(l, 6)
 		u := user{f[0], f[1], f[2], f[3], f[4], f[5]}
+		if u.name == "" || u.group == "" {
+			continue
+		}
 		if u.comment == "" {
 			if u.comment = base + " " + u.name + " user"; u.name == base {
 				u.comment = u.name + " user"
@@ -175,7 +181,7 @@ func (in *Installer) postInstall(o *owner) error {
 	for _, l := range o.lines("FILE", false) {
 		f := fields(l, 6)
 		to, flags, from, mode, own, grp := o.abs(f[0]), f[1], o.abs(f[2]), f[3], f[4], f[5]
-		if !strings.Contains(flags, "c") {
+		if f[2] == "" || !strings.Contains(flags, "c") {
 			continue
 		}
 		if err := in.counters.count("files", to, o.pkg, o.record, in.regular(to)); err != nil {
@@ -184,10 +190,10 @@ func (in *Installer) postInstall(o *owner) error {
 		if err := in.counters.permissions("files", to, emptyOr(mode+own+grp, mode, own, grp)...); err != nil {
 			return err
 		}
-		if !wantCopy(flags) || in.regular(to) || !in.regular(from) {
+		if !wantCopy(flags) || in.regular(to) || !in.regular(from) && from != devNull {
 			continue
 		}
-		if err := in.copy(from, to); err != nil {
+		if err := in.copyExample(from, to); err != nil {
 			in.log.Warnf("%s: configuration file %s: %v", o.pkg, to, err)
 			continue
 		}
@@ -212,6 +218,17 @@ func (in *Installer) postInstall(o *owner) error {
 		return err
 	}
 	return in.infoFiles(o, false)
+}
+
+// devNull is the example of configuration files that begin empty. It belongs to
+// the platform and is not in an image.
+const devNull = "/dev/null"
+
+func (in *Installer) copyExample(from, to string) error {
+	if from == devNull {
+		return in.root.Put(to, &fstree.Node{Mode: fstree.TypeRegular | 0o644})
+	}
+	return in.copy(from, to)
 }
 
 func (in *Installer) regular(p string) bool {
@@ -290,6 +307,10 @@ func (in *Installer) dropShell(sh string, absolute bool) error {
 
 // same compares two regular files, as cmp does.
 func (in *Installer) same(a, b string) (bool, error) {
+	if b == devNull {
+		n, err := in.root.Stat(a)
+		return err == nil && n.IsRegular() && n.Size() == 0, nil
+	}
 	if !in.regular(a) || !in.regular(b) {
 		return false, nil
 	}

@@ -82,7 +82,7 @@ type Installer struct {
 	archive  archive.Options
 	accounts accounts
 	counters counters
-	platform platform
+	platform map[string][]string // what packages must be for
 
 	files        map[string]string // the database of files
 	hadFiles     bool              // it was there
@@ -126,7 +126,11 @@ func New(ctx context.Context, opts Options) (*Installer, error) {
 	}
 	pairs, had, err := in.db.Files()
 	if err != nil {
-		return nil, err
+		in.log.Warnf("%v: it will be made anew", err)
+		if pairs, err = in.db.Rebuild(); err != nil {
+			return nil, err
+		}
+		in.filesChanged = true
 	}
 	in.hadFiles = had
 	for _, p := range pairs {
@@ -164,6 +168,9 @@ func archiveOptions(opts Options, cfg *pkgdb.Config) (archive.Options, error) {
 // replaced where they are installed; dependencies that are installed and match
 // stay as they are. It stops at the first failure.
 func (in *Installer) Add(ctx context.Context, args []string) error {
+	if err := in.prefetch(ctx, args); err != nil {
+		return err
+	}
 	for _, arg := range args {
 		name, repo, ok, err := in.opts.Repos.Find(ctx, arg)
 		if err != nil {

@@ -38,21 +38,26 @@ func (f Finding) String() string {
 }
 
 // helpers are the scripts that +INSTALL unpacks into the record (spec pkgsrc.md
-// section 8.3), with the tags of the data lines each of them works on. Those
-// that are not native run an indexer of the system, if it is there.
-var helpers = map[string]struct {
-	tags   []string
-	native bool
-}{
-	"+USERGROUP":   {[]string{"GROUP", "USER"}, true},
-	"+DIRS":        {[]string{"DIR"}, true},
-	"+FILES":       {[]string{"FILE"}, true},
-	"+PERMS":       {[]string{"PERMS"}, true},
-	"+SHELL":       {[]string{"SHELL"}, true},
-	"+INFO_FILES":  {[]string{"INFO"}, true},
-	"+FONTS":       {[]string{"FONTS"}, false},
-	"+ICON_THEMES": {[]string{"ICON_THEME"}, false},
-	"+SHLIBS":      {[]string{"SHLIBS"}, false},
+// section 8.3), with the tags of the data lines each of them works on. What they
+// do is done here; FONTS, ICON_THEMES and SHLIBS run an indexer of the system,
+// which is only noted.
+var helpers = map[string][]string{
+	"+USERGROUP":   {"GROUP", "USER"},
+	"+DIRS":        {"DIR"},
+	"+FILES":       {"FILE"},
+	"+PERMS":       {"PERMS"},
+	"+SHELL":       {"SHELL"},
+	"+INFO_FILES":  {"INFO"},
+	"+FONTS":       {"FONTS"},
+	"+ICON_THEMES": {"ICON_THEME"},
+	"+SHLIBS":      {"SHLIBS"},
+}
+
+// callable tells whether a script's frame may call a helper. The one for OCaml
+// is called by every script, if it is there; only unpacking it is foreign.
+func callable(name string) bool {
+	_, known := helpers[name]
+	return known || name == "+OCAML_FINDLIB_REGISTER"
 }
 
 // unpacked is a helper as it lies in the record.
@@ -141,7 +146,7 @@ func (r *scriptReader) dataLines(tag string) (lines []string) {
 func (r *scriptReader) finish() {
 	for _, name := range r.order {
 		r.script.helpers = append(r.script.helpers, unpacked{name, []byte(r.helpers[name].String())})
-		for _, tag := range helpers[name].tags {
+		for _, tag := range helpers[name] {
 			for _, l := range r.dataLines(tag) {
 				r.data[tag] = append(r.data[tag], strings.TrimPrefix(l, "# "+tag+": "))
 			}
@@ -243,13 +248,11 @@ func (r *scriptReader) frame(name string, args []string) bool {
 		return r.own() && len(args) > 0 && args[len(args)-1] == "rebuild"
 	}
 	if h, ok := strings.CutPrefix(name, "./"); ok {
-		_, known := helpers[h]
-		return known
+		return callable(h)
 	}
 	if r.funcs[name] {
 		if len(args) > 0 && strings.HasPrefix(args[0], "+") {
-			_, known := helpers[args[0]]
-			return known
+			return callable(args[0])
 		}
 		return true
 	}
@@ -351,7 +354,7 @@ func (r *scriptReader) helper(c *command, values []string) bool {
 		if m == nil {
 			return false
 		}
-		if known && !slices.Contains(helpers[target].tags, m[1]) {
+		if known && !slices.Contains(helpers[target], m[1]) {
 			r.finding(c.line, ActionNone)
 		}
 		for _, l := range r.dataLines(m[1]) {

@@ -90,6 +90,8 @@ PRE-INSTALL)
 POST-INSTALL)
 	${TEST} ! -x ./+FILES || \
 		./+FILES ADD ${PKG_METADATA_DIR}
+  ${TEST} ! -x ./+OCAML_FINDLIB_REGISTER ||
+    ./+OCAML_FINDLIB_REGISTER ADD ${PKG_METADATA_DIR}
 	;;
 esac
 ` + extra + `
@@ -164,6 +166,7 @@ func TestForeignCommands(t *testing.T) {
 		{"into a file", post("echo x >> /etc/hosts"), "echo x >> /etc/hosts", ActionInstall},
 		{"here-document into a file", post("${CAT} > /etc/motd <<EOF\nhi\nEOF"), "${CAT} > /etc/motd <<EOF", ActionInstall},
 		{"unpacks a stranger", post("${CAT} > ./+EVIL << 'EOF'\nrm -rf /\nEOF"), "${CAT} > ./+EVIL << 'EOF'", ActionInstall},
+		{"unpacks what is not done", post("${CAT} > ./+OCAML_FINDLIB_REGISTER << 'EOF'\n# whatever\nEOF"), "${CAT} > ./+OCAML_FINDLIB_REGISTER << 'EOF'", ActionInstall},
 		{"calls a stranger", post("./+EVIL ADD"), "./+EVIL ADD", ActionInstall},
 		{"substitution", post("X=`rm -rf /opt`"), "X=`rm -rf /opt`", ActionInstall},
 		{"substitution in quotes", post("echo \"$(reboot)\""), "echo \"$(reboot)\"", ActionInstall},

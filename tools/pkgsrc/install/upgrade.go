@@ -6,17 +6,12 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/repository"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/version"
 )
 
-const (
-	maxRounds = 8 // of upgrading until nothing is to do
-	fetches   = 4 // at once
-)
+const maxRounds = 8 // of upgrading until nothing is to do
 
 // FullUpgrade does what "pkgin -y full-upgrade" does, run until nothing is to
 // do (spec pkgsrc.md section 10.4): everything in one go, the package tools
@@ -325,25 +320,23 @@ func sortedKeys[V any](m map[string]V) []string {
 // installs in order.
 func (p *upgradePlan) carryOut(ctx context.Context) error {
 	in := p.in
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(fetches)
-	for _, a := range p.order {
-		g.Go(func() error {
-			_, err := a.entry.Fetch(gctx)
-			return err
-		})
+	jobs := make([]repository.Job, len(p.order))
+	for i, a := range p.order {
+		jobs[i].Entry = a.entry
 	}
-	if err := g.Wait(); err != nil {
+	if _, err := repository.FetchAll(ctx, jobs, 0); err != nil {
 		return err
 	}
+	var findings []Finding
 	for _, a := range p.order {
 		l, err := in.load(ctx, a.entry.PkgName, a.entry.Repo, a.entry)
 		if err != nil {
 			return err
 		}
-		if err := in.accept.check(l.findings); err != nil {
-			return err
-		}
+		findings = append(findings, l.findings...)
+	}
+	if err := in.accept.check(findings); err != nil {
+		return err
 	}
 	for _, name := range sortedKeys(p.remove) {
 		gone, err := in.planRemoval(name)

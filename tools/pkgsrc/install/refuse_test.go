@@ -91,10 +91,10 @@ func TestTaken(t *testing.T) {
 func TestReinstall(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.add(r.installer(repo2024), "gsed", "sudo", "openssl")
+	r.add(r.installer(repo2024), "gsed", "sudo", "openssl", "dbsvc", "bash", "keeper", "execdemo")
 	before := r.listing()
 	in := r.installer(repo2024)
-	r.add(in, "gsed", "sudo", "openssl")
+	r.add(in, "gsed", "sudo", "openssl", "dbsvc", "bash", "keeper", "execdemo")
 	after := r.listing()
 	// openssl's directories were there when its new record was counted.
 	for p := range after {

@@ -209,7 +209,7 @@ func (s *Store) ask(ctx context.Context, uuid string) (*located, error) {
 
 func (s *Store) hint() string {
 	if s.opts.Sandbox {
-		return "the sandbox holds one base image for each release; build an own one first, or set ENGBLD_IMAGE_SOURCE=DIR, a directory with its manifest and file"
+		return "the sandbox holds one base image for each pkgsrc release; an image on top of them must be built in the sandbox first"
 	}
 	return "without that server: ENGBLD_SANDBOX=true builds from made-up stand-ins, ENGBLD_IMAGE_SOURCE=DIR takes manifest and file from a directory"
 }

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -61,10 +62,10 @@ func (s *Sandbox) AddUser(user string, key ssh.PublicKey) error {
 // Identity returns a user of the image server and the file with the user's
 // private key (PEM, RSA), made at the first call and kept with the state, so
 // that nobody has to show a real key to the sandbox.
-func (s *Sandbox) Identity() (user, keyFile string, err error) {
+func (s *Sandbox) Identity(ctx context.Context) (user, keyFile string, err error) {
 	const name = "sandbox"
 	file := filepath.Join(s.dir, "identity")
-	unlock, err := s.state.lock()
+	unlock, err := s.state.lock(ctx)
 	if err != nil {
 		return "", "", fault.Step.Errorf("sandbox: %w", err)
 	}

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"context"
 	"crypto/md5"
 	"crypto/sha1"
 	"encoding/base64"
@@ -111,7 +110,7 @@ func (c *call) addFileFromURL(uuid string) error {
 		return err
 	}
 	// The download goes on when the client does not wait for its end.
-	req, err := http.NewRequestWithContext(context.WithoutCancel(c.r.Context()), http.MethodGet, u.String(), nil)
+	req, err := http.NewRequestWithContext(c.changing(), http.MethodGet, u.String(), nil)
 	if err != nil {
 		return invalidParameter("file_url", "invalid file_url")
 	}

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bytes"
+	"context"
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/json"
@@ -106,7 +107,7 @@ func (c *call) action(uuid string) error {
 // change changes an image of the request's channel under the lock, and answers
 // with its manifest.
 func (c *call) change(uuid string, f func(*record) error) error {
-	unlock, err := c.state.lock()
+	unlock, err := c.state.lock(c.changing())
 	if err != nil {
 		return err
 	}
@@ -124,6 +125,10 @@ func (c *call) change(uuid string, f func(*record) error) error {
 	c.answer(r)
 	return nil
 }
+
+// changing is the context of a change: it is carried out even if the client
+// does not wait for the answer.
+func (c *call) changing() context.Context { return context.WithoutCancel(c.r.Context()) }
 
 func (c *call) answer(r *record) { c.send(http.StatusOK, r.manifest(c.v2, false)) }
 
@@ -192,7 +197,7 @@ func (c *call) add(m *imgmanifest.Manifest, owner string) error {
 		return err
 	}
 	m.Delete("disabled")
-	unlock, err := c.state.lock()
+	unlock, err := c.state.lock(c.changing())
 	if err != nil {
 		return err
 	}
@@ -362,7 +367,7 @@ func (c *call) acl(uuid string) error {
 // with its last one. As in the real server only that channel is searched for
 // images that need it.
 func (c *call) delete(uuid string) error {
-	unlock, err := c.state.lock()
+	unlock, err := c.state.lock(c.changing())
 	if err != nil {
 		return err
 	}

@@ -432,7 +432,7 @@ func TestIdentity(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := start(t, Options{Dir: dir})
-	user, file, err := s.Identity()
+	user, file, err := s.Identity(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -451,7 +451,7 @@ func TestIdentity(t *testing.T) {
 	if resp.StatusCode != 200 || !strings.Contains(body, user) {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
-	_, file2, err := start(t, Options{Dir: dir}).Identity()
+	_, file2, err := start(t, Options{Dir: dir}).Identity(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

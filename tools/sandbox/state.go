@@ -3,6 +3,7 @@ package sandbox
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/md5"
 	"crypto/sha1"
 	"encoding/base64"
@@ -17,8 +18,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/rogpeppe/go-internal/lockedfile"
-
+	"github.com/TritonDataCenter/engbld/tools/filelock"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
 )
 
@@ -58,8 +58,12 @@ func openState(data fs.FS, dir string) (*state, error) {
 }
 
 // lock keeps other changes out, also those of other processes.
-func (s *state) lock() (unlock func(), err error) {
-	return lockedfile.MutexAt(filepath.Join(s.dir, "lock")).Lock()
+func (s *state) lock(ctx context.Context) (unlock func(), err error) {
+	l, err := filelock.Get(ctx, filepath.Join(s.dir, "lock"), nil)
+	if err != nil {
+		return nil, err
+	}
+	return l.Release, nil
 }
 
 // get returns an image; fs.ErrNotExist if there is none.

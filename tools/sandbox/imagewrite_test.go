@@ -335,6 +335,31 @@ func TestUploadReplacedAndCut(t *testing.T) {
 	}
 }
 
+func TestLeftoversAreCleaned(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	start(t, Options{Dir: dir})
+	old, young := filepath.Join(dir, "images", testUUID(1), ".engbld-1"), filepath.Join(dir, "images", testUUID(1), ".engbld-2")
+	if err := os.MkdirAll(filepath.Dir(old), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{old, young} {
+		if err := os.WriteFile(name, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(old, time.Time{}, time.Now().Add(-2*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	start(t, Options{Dir: dir})
+	if _, err := os.Stat(old); err == nil {
+		t.Error("the old one is still there")
+	}
+	if _, err := os.Stat(young); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFileFromURL(t *testing.T) {
 	t.Parallel()
 	far := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

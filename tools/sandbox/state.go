@@ -54,7 +54,26 @@ func openState(data fs.FS, dir string) (*state, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	return &state{data: data, dir: dir}, nil
+	s := &state{data: data, dir: dir}
+	s.clean()
+	return s, nil
+}
+
+// clean removes what servers that were killed left; an upload that is still
+// coming in is younger.
+func (s *state) clean() {
+	for _, pattern := range []string{".engbld-*", filepath.Join("*", ".engbld-*")} {
+		names, err := fs.Glob(os.DirFS(s.dir), pattern)
+		if err != nil {
+			continue
+		}
+		for _, name := range names {
+			name = filepath.Join(s.dir, name)
+			if info, err := os.Stat(name); err == nil && time.Since(info.ModTime()) > time.Hour {
+				_ = os.Remove(name) // it is only room
+			}
+		}
+	}
 }
 
 // lock keeps other changes out, also those of other processes.

@@ -12,8 +12,8 @@ import (
 )
 
 // This file does the commands that packing lists usually have (@exec, @unexec):
-// mkdir, rmdir, ln, rm, cp, chmod, touch and echo into a file, joined by "&&",
-// "||" and ";". Their arguments must be plain: no variables, no patterns.
+// mkdir, rmdir, ln, rm, cp, chmod, chown, touch, test and echo into a file, joined
+// by "&&", "||" and ";". Their arguments must be plain: no variables, no patterns.
 
 // step is one simple command, ready to be done.
 type step struct {
@@ -107,9 +107,58 @@ func (s step) usual() bool {
 		return flags == "" && !strings.Contains(strings.Join(s.args, ""), `\`)
 	case "true", ":", "false":
 		return true
+	case "[", "test":
+		_, _, ok := s.condition()
+		return ok
 	}
 	return false
 }
+
+// condition reads "test", or "[", with one question about one path.
+func (s step) condition() (negated bool, question []string, ok bool) {
+	args := s.args
+	if s.name == "[" {
+		if len(args) == 0 || args[len(args)-1] != "]" {
+			return false, nil, false
+		}
+		args = args[:len(args)-1]
+	}
+	if len(args) > 0 && args[0] == "!" {
+		negated, args = true, args[1:]
+	}
+	return negated, args, len(args) == 2 && strings.Contains(" -e -f -d -h -L -s -x ", " "+args[0]+" ")
+}
+
+// test answers it.
+func (in *Installer) test(s step) error {
+	negated, q, _ := s.condition()
+	n, err := in.root.Stat(q[1])
+	if q[0] == "-h" || q[0] == "-L" {
+		n, err = in.root.Lstat(q[1])
+	}
+	is := err == nil
+	if is {
+		switch q[0] {
+		case "-f":
+			is = n.IsRegular()
+		case "-d":
+			is = n.IsDir()
+		case "-h", "-L":
+			is = n.IsSymlink()
+		case "-s":
+			is = n.Size() > 0
+		case "-x":
+			is = n.Perm()&0o111 != 0
+		}
+	}
+	if is == negated {
+		return errFalse
+	}
+	return nil
+}
+
+// errFalse is the answer no, which nobody is told.
+var errFalse = errors.New("false")
 
 func splitFlags(args []string) (flags string, rest []string) {
 	for i, a := range args {
@@ -221,7 +270,9 @@ func (in *Installer) do(s step) error {
 		}
 		return root.WriteFile(s.to, append(have, line...), 0o644)
 	case "false":
-		return errors.New("false")
+		return errFalse
+	case "[", "test":
+		return in.test(s)
 	}
 	return nil
 }

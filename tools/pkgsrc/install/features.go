@@ -94,7 +94,7 @@ func features() []feature {
 		{"`@pkgdir`", Native, "", entry(plist.PkgDir)},
 		{"`@dirrm`", Native, "", entry(plist.DirRm)},
 		{"`@mode`, `@owner`, `@group`", Noted, "no effect, as in the genuine tools", entry(plist.Mode, plist.Owner, plist.Group)},
-		{"`@exec` of a usual form", Native, "mkdir, rmdir, ln, rm, cp, chmod, chown, touch, echo", func(_ *archive.Package, x *examined) bool { return len(x.execs) > 0 }},
+		{"`@exec` of a usual form", Native, "mkdir, rmdir, ln, rm, cp, chmod, chown, touch, test, echo", func(_ *archive.Package, x *examined) bool { return len(x.execs) > 0 }},
 		{"`@exec`, others", Refused, "`PACKAGE:exec` leaves it undone", action(ActionExec)},
 		{"`@unexec` of a usual form", Native, "as for `@exec`, when the package is replaced", func(_ *archive.Package, x *examined) bool { return len(x.unexecs) > 0 }},
 		{"`@unexec`, others", Refused, "when it is replaced; `PACKAGE:unexec` leaves it undone", action(ActionUnexec)},

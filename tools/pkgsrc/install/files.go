@@ -124,7 +124,7 @@ func (in *Installer) exec(pkg string, e plist.Entry, steps []step) {
 		in.log.Warnf("%s: not run, as was accepted: %s %s", pkg, e.Kind, e.Arg)
 		return
 	}
-	if err := in.run(steps); err != nil {
+	if err := in.run(steps); err != nil && !errors.Is(err, errFalse) {
 		in.log.Warnf("%s: %s %s: %v", pkg, e.Kind, e.Arg, err)
 	}
 }

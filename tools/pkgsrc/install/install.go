@@ -21,6 +21,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fstree"
@@ -183,6 +184,51 @@ func (in *Installer) Add(ctx context.Context, args []string) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// Delete does what "pkg_delete NAMES" does, by name or pattern. A package that
+// others need, or that is marked as not for deletion, is refused.
+func (in *Installer) Delete(ctx context.Context, args []string) error {
+	for _, arg := range args {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		name, ok, err := in.satisfied(arg)
+		if err != nil {
+			return fmt.Errorf("package %s: %w", arg, err)
+		}
+		if !ok {
+			return fault.Step.Errorf("no package %q is installed", arg)
+		}
+		r, err := in.db.Record(name)
+		if err != nil {
+			return err
+		}
+		if len(r.RequiredBy) > 0 {
+			return fault.Step.Errorf("package %s is still required by %s", name, strings.Join(r.RequiredBy, ", "))
+		}
+		if r.Preserve {
+			return fault.Step.Errorf("package %s is marked as not for deletion", name)
+		}
+		if err := in.drop(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop removes an installed package, whatever needs it.
+func (in *Installer) drop(name string) error {
+	gone, err := in.planRemoval(name)
+	if err != nil {
+		return err
+	}
+	in.log.Infof("removing %s", name)
+	if err := in.remove(name, gone); err != nil {
+		return fmt.Errorf("removing %s: %w", name, err)
+	}
+	in.changes = append(in.changes, Change{Name: name, Removed: true})
 	return nil
 }
 

@@ -70,6 +70,37 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestDelete does the deletions that messages.txt records.
+func TestDelete(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.must(r.tree.WriteFile("opt/local/bin/tool", nil, 0o755)) // an empty directory would go too
+	start := r.listing()
+	in := r.installer(repo2024)
+	r.add(in, "fileutils")
+	r.must(in.Delete(t.Context(), []string{"fileutils"}))
+	r.must(in.Finish(t.Context()))
+	after := r.listing()
+	delete(after, "/opt/local/pkg") // the directory of the database stays
+	if diff := cmp.Diff(start, after); diff != "" {
+		t.Errorf("(-before +after): %s", diff)
+	}
+	r.add(in, "coreutils", "gsed", "keeper")
+	for arg, want := range map[string]string{
+		"keeper":      "package keeper-1.0 is marked as not for deletion",
+		"gettext-lib": "package gettext-lib-0.22.5 is still required by coreutils-9.5nb1, gsed-4.9nb1",
+		"absent":      `no package "absent" is installed`,
+	} {
+		if err := in.Delete(t.Context(), []string{arg}); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	r.must(in.Delete(t.Context(), []string{"gsed", "coreutils", "gettext-lib", "libiconv"}))
+	if got := in.Installed(); !slices.Equal(got, []string{"gmp-6.3.0nb1", "keeper-1.0"}) {
+		t.Errorf("left: %q", got)
+	}
+}
+
 // TestTaken are packages that the genuine tools install too, with or without a
 // word.
 func TestTaken(t *testing.T) {

@@ -241,6 +241,10 @@ func TestReadSteps(t *testing.T) {
 		{"echo \"D='/opt/local'\" >> /x", "echo[D='/opt/local']>>/x"},
 		{"touch /x 2>/dev/null || true", "touch[/x]|| true[]"},
 		{"cp /a /b", "cp[/a /b]"},
+		{"[ -d /a ] || mkdir -p /a", "[[-d /a ]]|| mkdir[-p /a]"},
+		{"test ! -f /a && touch /a", "test[! -f /a]&& touch[/a]"},
+		{"[ -d /a", ""},
+		{"[ 1 -lt 2 ]", ""},
 		{"rm -rf /a", ""},
 		{"rm -f /a/*", ""},
 		{"echo `id`", ""},
@@ -270,6 +274,66 @@ func TestReadSteps(t *testing.T) {
 		if ok != (tt.want != "") || ok && got.String() != tt.want {
 			t.Errorf("%q: %q, %v; want %q", tt.cmd, got.String(), ok, tt.want)
 		}
+	}
+}
+
+// TestSteps does commands in a rig and looks at the tree.
+func TestSteps(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		cmd    string
+		want   string // mode, owner and size (or target) of /t, "" where it is not
+		failed bool
+	}{
+		{"mkdir -p /t/u", "0755 root:root", false},
+		{"mkdir /none/t", "", true},
+		{"mkdir /t && rmdir /t", "", false},
+		{"mkdir -p /t/u; rmdir /t", "0755 root:root", true},
+		{"mkdir -p /t/u; rmdir -p /t/u", "", false},
+		{"echo a b > /t && echo c >> /t", "0644 root:root size=6", false},
+		{"echo a > /t; chmod 4711 /t; chown nobody:staff /t; chmod 2755 /t", "2755 nobody:staff size=2", false},
+		{"touch /t && chgrp staff /t && chown nobody /t", "0644 nobody:staff size=0", false},
+		{"touch /t && chown somebody /t", "0644 root:root size=0", true},
+		{"rm /t", "", true},
+		{"rm -f /t", "", false},
+		{"rm -f /etc", "", true},
+		{"cp /etc/passwd /t", "0644 root:root size=101", false},
+		{"mkdir /t && cp /etc/passwd /t && [ -f /t/passwd ]", "0755 root:root", false},
+		{"cp /none /t || touch /t", "0644 root:root size=0", false},
+		{"ln -s a /t && ln -s b /t", "-> a", true},
+		{"ln -s a /t && ln -sf b /t", "-> b", false},
+		{"ln /etc/passwd /t", "0644 root:root size=101", false},
+		{"test -d /none && touch /t", "", true},
+		{"[ ! -e /none ] && [ -s /etc/passwd ] && [ -d /etc ] && touch /t", "0644 root:root size=0", false},
+		{"false || true && touch /t", "0644 root:root size=0", false},
+		{"true || false && touch /t", "0644 root:root size=0", false},
+	} {
+		t.Run(tt.cmd, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			in := r.installer(repo2024)
+			steps, ok := readSteps(tt.cmd)
+			if !ok {
+				t.Fatal("not a usual form")
+			}
+			if err := in.run(steps); (err != nil) != tt.failed {
+				t.Errorf("%v", err)
+			}
+			got := ""
+			if f := strings.Fields(r.listing()["/t"]); len(f) > 0 {
+				switch f[0] {
+				case "d":
+					got = strings.Join(f[1:3], " ")
+				case "f":
+					got = strings.Join(append(f[1:3], f[4]), " ")
+				default:
+					got = strings.Join(f[3:], " ")
+				}
+			}
+			if got != tt.want {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+		})
 	}
 }
 

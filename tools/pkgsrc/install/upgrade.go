@@ -339,16 +339,10 @@ func (p *upgradePlan) carryOut(ctx context.Context) error {
 		return err
 	}
 	for _, name := range sortedKeys(p.remove) {
-		gone, err := in.planRemoval(name)
-		if err != nil {
+		if err := in.drop(name); err != nil {
 			return err
 		}
-		in.log.Infof("removing %s", name)
-		if err := in.remove(name, gone); err != nil {
-			return fmt.Errorf("removing %s: %w", name, err)
-		}
 		p.done[name] = true
-		in.changes = append(in.changes, Change{Name: name, Removed: true})
 	}
 	for _, a := range p.order {
 		h := how{auto: a.auto, force: true, entry: a.entry}

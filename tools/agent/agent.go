@@ -58,7 +58,7 @@ type Agent struct {
 	dir     string         // where the archives are, once there is a clone
 }
 
-// New checks opts.
+// New checks opts and makes the cache directory.
 func New(opts Options) (*Agent, error) {
 	switch {
 	case opts.Cache == "":
@@ -90,6 +90,9 @@ func New(opts Options) (*Agent, error) {
 	cache, err := filepath.Abs(opts.Cache)
 	if err != nil {
 		return nil, fault.Unfit.Errorf("finding the cache directory: %w", err)
+	}
+	if err := os.MkdirAll(cache, 0o777); err != nil {
+		return nil, fault.Step.Errorf("making the cache directory: %w", err)
 	}
 	opts.Cache = cache
 

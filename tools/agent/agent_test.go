@@ -37,7 +37,7 @@ func TestNewest(t *testing.T) {
 		{"feature/x", "master", "amon-agent-feature-20200101T000000Z-g5.tgz"},
 	}
 	for _, tt := range tests {
-		a, err := New(Options{Cache: "c", Repo: "r", Pattern: "build/amon-agent-.*.tgz", AgentBranch: tt.agent, Branch: tt.branch})
+		a, err := New(Options{Cache: t.TempDir(), Repo: "r", Pattern: "build/amon-agent-.*.tgz", AgentBranch: tt.agent, Branch: tt.branch})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +55,7 @@ func TestNewestPatterns(t *testing.T) {
 		"a+b-.*":              {"aab-master-3", "a+b-master-2"},
 		"build/ag[ent]*-.*gz": {"other-master-9.gz", "agent-master-1.gz"},
 	} {
-		a, err := New(Options{Cache: "c", Repo: "r", Pattern: pattern})
+		a, err := New(Options{Cache: t.TempDir(), Repo: "r", Pattern: pattern})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -331,8 +331,9 @@ func TestDownload(t *testing.T) {
 
 func TestCommandUsage(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{}, {"frobnicate"}, {"-c", "c", "-r", "r", "clean"}, {"-c", "c", "-r", "../r", "-p", "p", "clean"},
-		{"-c", "c", "-r", "r", "-p", "p", "frobnicate"}, {"-c", "c", "-r", "r", "-p", "p", "clone"}, {"-c", "c", "-r", "r", "-p", "p", "build"}} {
+	c := t.TempDir()
+	for _, args := range [][]string{{}, {"frobnicate"}, {"-c", c, "-r", "r", "clean"}, {"-c", c, "-r", "../r", "-p", "p", "clean"},
+		{"-c", c, "-r", "r", "-p", "p", "frobnicate"}, {"-c", c, "-r", "r", "-p", "p", "clone"}, {"-c", c, "-r", "r", "-p", "p", "build"}} {
 		cmd := Command(Deps{})
 		cmd.SetArgs(args)
 		cmd.SilenceErrors, cmd.SilenceUsage = true, true

@@ -32,16 +32,14 @@ show_tarball  prints its path
 clean         removes the clone
 
 The best branch is the agent's (-B), else the component's (-b), else master or main.`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return fault.Usage.Errorf("agent-prebuilt: one of clone, build, download, extract, show_tarball, clean must be given")
-			}
-			return nil
-		},
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a, err := New(opts)
 			if err != nil {
 				return err
+			}
+			if len(args) != 1 {
+				return fault.Usage.Errorf("agent-prebuilt: one of clone, build, download, extract, show_tarball, clean must be given")
 			}
 			ctx := cmd.Context()
 			switch args[0] {

@@ -19,9 +19,6 @@ import (
 // the holder's process and machine in a file. Only the holder removes it; a
 // lock whose holder, on this machine, is gone counts for nothing.
 func (a *Agent) locked(ctx context.Context, f func() error) error {
-	if err := os.MkdirAll(a.opts.Cache, 0o777); err != nil {
-		return fault.Step.Errorf("making the cache directory: %w", err)
-	}
 	lock := filepath.Join(a.opts.Cache, a.opts.Repo+".lock")
 	owner := filepath.Join(lock, "owner")
 	host, err := os.Hostname()

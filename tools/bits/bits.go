@@ -97,7 +97,7 @@ type Request struct {
 // Result is a finished upload.
 type Result struct {
 	Stamp    string
-	Files    []Uploaded // by name
+	Files    []Uploaded // in the order of md5sums.txt
 	Pointers []string   // names of the pointers that were moved
 }
 
@@ -264,51 +264,71 @@ func below(dir string, subdirs []string) []string {
 }
 
 // list returns the directories (below dir, "." for itself) and the regular
-// files below dir or its subdirs, in the order of their names. A subdir that
-// does not exist is left out.
+// files below dir or its subdirs, in the order in which find lists them: that of
+// the directories themselves. A subdir that does not exist is left out.
 func list(dir string, subdirs []string) (dirs []string, files []File, err error) {
-	seen := map[string]bool{}
+	l := lister{dir: dir, seen: map[string]bool{}}
 	for _, root := range below(dir, subdirs) {
-		err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
-			if errors.Is(err, fs.ErrNotExist) && p == root && len(subdirs) > 0 {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			rel, err := filepath.Rel(dir, p)
-			if err != nil {
-				return err
-			}
-			if rel == ".." || strings.HasPrefix(rel, "../") {
-				return fmt.Errorf("%s is not below %s", p, dir)
-			}
-			if strings.HasPrefix(d.Name(), ".engbld-") {
-				if d.IsDir() {
-					return fs.SkipDir
-				}
-				return nil
-			}
-			name := filepath.ToSlash(rel)
-			switch {
-			case seen[name]:
-			case d.IsDir():
-				dirs = append(dirs, name)
-			case d.Type().IsRegular():
-				info, err := d.Info()
-				if err != nil {
-					return err
-				}
-				files = append(files, File{Name: name, Path: p, Size: info.Size(), Mode: info.Mode().Perm()})
-			}
-			seen[name] = true
-			return nil
-		})
+		info, err := os.Lstat(root)
+		if errors.Is(err, fs.ErrNotExist) && len(subdirs) > 0 {
+			continue
+		}
+		if err == nil {
+			err = l.walk(root, info)
+		}
 		if err != nil {
 			return nil, nil, fault.Step.Errorf("looking for files to upload: %w", err)
 		}
 	}
-	return dirs, files, nil
+	return l.dirs, l.files, nil
+}
+
+type lister struct {
+	dir   string
+	dirs  []string
+	files []File
+	seen  map[string]bool
+}
+
+func (l *lister) walk(p string, info fs.FileInfo) error {
+	rel, err := filepath.Rel(l.dir, p)
+	if err != nil {
+		return err
+	}
+	if rel == ".." || strings.HasPrefix(rel, "../") {
+		return fmt.Errorf("%s is not below %s", p, l.dir)
+	}
+	name := filepath.ToSlash(rel)
+	if l.seen[name] || strings.HasPrefix(info.Name(), ".engbld-") {
+		return nil
+	}
+	l.seen[name] = true
+	if info.Mode().IsRegular() {
+		l.files = append(l.files, File{Name: name, Path: p, Size: info.Size(), Mode: info.Mode().Perm()})
+	}
+	if !info.IsDir() {
+		return nil
+	}
+	l.dirs = append(l.dirs, name)
+	f, err := os.Open(p)
+	if err != nil {
+		return err
+	}
+	entries, err := f.ReadDir(-1) // not sorted
+	f.Close()
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		if err := l.walk(filepath.Join(p, e.Name()), info); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // survey finds out which files are in the store already. All conflicts are

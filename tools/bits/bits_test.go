@@ -122,7 +122,7 @@ func TestUpload(t *testing.T) {
 		}
 	}
 	artifacts, _ := os.ReadFile(filepath.Join(dir, "artifacts.txt"))
-	if !strings.HasPrefix(string(artifacts), dest+"/"+stamp+"/comp/a.tgz\n") || bytes.Count(artifacts, []byte("\n")) != 6 {
+	if !strings.Contains("\n"+string(artifacts), "\n"+dest+"/"+stamp+"/comp/a.tgz\n") || bytes.Count(artifacts, []byte("\n")) != 6 {
 		t.Errorf("artifacts.txt:\n%s", artifacts)
 	}
 
@@ -132,7 +132,7 @@ func TestUpload(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, f := range again.Files {
-		if f.Sent || f.Sum != res.Files[i].Sum {
+		if f.Name != res.Files[i].Name || f.Sent || f.Sum != res.Files[i].Sum {
 			t.Errorf("%s: sent %v, sum %s, want %s", f.Name, f.Sent, f.Sum, res.Files[i].Sum)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/fstree"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/audit"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/install"
@@ -165,7 +166,8 @@ func (p *portable) fetchVulnerabilities(ctx context.Context, url string) ([]byte
 		}
 		return raw, nil
 	}
-	raw, err := p.opts.Client.GetBytes(ctx, url, maxVulnerabilities)
+	cache := fetch.Cache{Client: p.opts.Client, Dir: p.opts.PackageCache, Offline: p.opts.Offline}
+	name, _, err := cache.Get(ctx, url, fetch.Expect{MaxSize: maxVulnerabilities})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.WithHint(fmt.Errorf("vulnerability list: %w", err),
 			"PKGVULNURL in the base's /opt/local/etc/pkg_install.conf names the list")
@@ -173,5 +175,5 @@ func (p *portable) fetchVulnerabilities(ctx context.Context, url string) ([]byte
 	if err != nil {
 		return nil, fmt.Errorf("vulnerability list: %w", err)
 	}
-	return raw, nil
+	return os.ReadFile(name)
 }

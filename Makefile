@@ -15,6 +15,7 @@
 #: Working on engbld
 #:   make test                   run the tests
 #:   make check                  format, vet, generated files
+#:   make cross                  compile for every system engbld runs on
 #:   make gen                    write what is generated from images/*/flavor.toml
 #:   make bench                  run the benchmarks
 #:   make clean, make distclean  remove what was made; distclean: the images, too
@@ -34,6 +35,9 @@ ENGBLD_CHECK_COPYRIGHT_DISABLE = true
 include deps/eng/tools/mk/Makefile.defs
 
 CLEAN_FILES +=		images/*/make_stamps
+
+# Before those of Makefile.targ, which say that all is well.
+check:: check-go check-sh check-gen
 
 include images/flavors.mk
 include deps/eng/tools/mk/Makefile.targ
@@ -64,6 +68,14 @@ check-go:
 	@$(_ENGBLD_GO) vet ./...
 	@$(_ENGBLD_GO) vet -tags mage .
 
+# Every system engbld runs on; the compiler looks, nothing is kept.
+_ENGBLD_SYSTEMS =	illumos/amd64 darwin/arm64 linux/arm64 linux/amd64
+
+.PHONY: cross
+cross:
+	@for s in $(_ENGBLD_SYSTEMS); do echo "$$s"; GOOS=$${s%/*} GOARCH=$${s#*/} CGO_ENABLED=0 \
+	    $(_ENGBLD_GO) build ./... || exit 1; done
+
 .PHONY: check-gen
 check-gen:
 	@$(_ENGBLD) flavor check
@@ -71,8 +83,6 @@ check-gen:
 .PHONY: check-sh
 check-sh:
 	@for f in tools/*.sh tools/mk/*.sh tools/buildimage/bin/buildimage; do sh -n "$$f" || exit 1; done
-
-check:: check-go check-sh check-gen
 
 .PHONY: gen
 gen:

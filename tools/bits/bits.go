@@ -404,8 +404,9 @@ func group(ctx context.Context, req Request) (*errgroup.Group, context.Context) 
 	return g, gctx
 }
 
-// sums is the text of md5sums.txt, as md5sum prints it: a name with a
-// backslash or a line's end is escaped, and the line begins with a backslash.
+// sums is the text of md5sums.txt, which md5sum -c reads: a sum, one blank (as
+// there has always been), where the file was. A name with a backslash or a
+// line's end is escaped, and the line begins with a backslash.
 func sums(up []Uploaded) string {
 	var b strings.Builder
 	for _, u := range up {
@@ -414,7 +415,7 @@ func sums(up []Uploaded) string {
 			b.WriteByte('\\')
 			name = strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`).Replace(name)
 		}
-		fmt.Fprintf(&b, "%s  %s\n", u.Sum, name)
+		fmt.Fprintf(&b, "%s %s\n", u.Sum, name)
 	}
 	return b.String() + "\n"
 }

@@ -113,9 +113,9 @@ func TestUpload(t *testing.T) {
 	}
 	sums, _ := os.ReadFile(filepath.Join(dest, stamp, "md5sums.txt"))
 	for _, line := range []string{
-		"5bbf5a52328e7439ae6e719dfe712200  " + dir + "/comp/a.tgz\n",
-		"c193497a1a06b2c72230e6146ff47080  " + dir + "/comp/sub/with space.tgz\n",
-		"\\febe6995bad457991331348f7b9c85fa  " + dir + "/comp/sub/back\\\\slash\\nlines\n",
+		"5bbf5a52328e7439ae6e719dfe712200 " + dir + "/comp/a.tgz\n",
+		"c193497a1a06b2c72230e6146ff47080 " + dir + "/comp/sub/with space.tgz\n",
+		"\\febe6995bad457991331348f7b9c85fa " + dir + "/comp/sub/back\\\\slash\\nlines\n",
 	} {
 		if !bytes.Contains(sums, []byte(line)) {
 			t.Errorf("md5sums.txt lacks %q:\n%s", line, sums)

@@ -17,20 +17,24 @@ func (in *Installer) check(l *loaded, old string, h how) (*removal, error) {
 	if err := in.checkPlatform(l); err != nil {
 		return nil, err
 	}
-	if err := in.accept.check(l.findings); err != nil {
-		return nil, err
-	}
 	for _, e := range l.Plist.Files() {
 		if err := confined(e.Arg); err != nil {
 			return nil, fault.Step.Errorf("package %s: +CONTENTS line %d: %w", l.Name, e.Line, err)
 		}
 	}
+	findings := l.findings
 	var gone *removal
 	if old != "" {
 		var err error
 		if gone, err = in.planRemoval(old); err != nil {
 			return nil, err
 		}
+		findings = append(slices.Clone(findings), gone.findings...)
+	}
+	if err := in.accept.check(findings); err != nil {
+		return nil, err
+	}
+	if old != "" {
 		if err := in.checkDependents(l, old, h); err != nil {
 			return nil, err
 		}

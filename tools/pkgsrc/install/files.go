@@ -219,18 +219,18 @@ func recorded(n *fstree.Node, e *plist.Entry) (bool, error) {
 // removal is a package that will be removed, its scripts taken apart.
 type removal struct {
 	owner
-	list    *plist.List
-	unexecs map[int][]step
+	list     *plist.List
+	unexecs  map[int][]step
+	findings []Finding
 }
 
-// planRemoval reads an installed package and refuses what was not accepted.
+// planRemoval reads an installed package. Its findings are not checked yet.
 func (in *Installer) planRemoval(name string) (*removal, error) {
 	r, err := in.db.Record(name)
 	if err != nil {
 		return nil, err
 	}
 	gone := &removal{owner: owner{pkg: name, record: r.Dir, prefix: r.Plist.Prefix()}, list: r.Plist}
-	var findings []Finding
 	for _, file := range []string{"+INSTALL", "+DEINSTALL"} {
 		raw, err := in.db.File(name, file)
 		if err != nil {
@@ -243,12 +243,13 @@ func (in *Installer) planRemoval(name string) (*removal, error) {
 		if file == "+INSTALL" {
 			gone.script = s // for its data lines only
 		} else {
-			findings = append(findings, s.findings...)
+			gone.findings = s.findings
 		}
 	}
 	var bad []Finding
 	gone.unexecs, bad = readExecs(name, plist.Unexec, r.Plist)
-	return gone, in.accept.check(append(findings, bad...))
+	gone.findings = append(gone.findings, bad...)
+	return gone, nil
 }
 
 // remove deletes an installed package, in the order of pkg_delete (spec

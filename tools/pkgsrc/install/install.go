@@ -224,6 +224,9 @@ func (in *Installer) drop(name string) error {
 	if err != nil {
 		return err
 	}
+	if err := in.accept.check(gone.findings); err != nil {
+		return err
+	}
 	in.log.Infof("removing %s", name)
 	if err := in.remove(name, gone); err != nil {
 		return fmt.Errorf("removing %s: %w", name, err)

@@ -283,8 +283,10 @@ func (p *upgradePlan) conflicts(locals []string) error {
 	return nil
 }
 
-// sort puts what is needed before what needs it, the package tools first.
+// sort puts what is needed before what needs it, the package tools first, and
+// what is in conflict with an older version behind that one's replacement.
 func (p *upgradePlan) sort() {
+	names := sortedKeys(p.actions)
 	seen := map[string]bool{}
 	var visit func(b string)
 	visit = func(b string) {
@@ -293,18 +295,32 @@ func (p *upgradePlan) sort() {
 			return
 		}
 		seen[b] = true
-		for _, pattern := range a.entry.Depends {
-			for _, other := range sortedKeys(p.actions) {
-				if ok, err := version.Match(pattern, p.actions[other].entry.PkgName); err == nil && ok {
-					visit(other)
-				}
+		for _, other := range names {
+			if o := p.actions[other]; other != b && (matches(a.entry.Depends, o.entry.PkgName) || p.inConflict(a, o)) {
+				visit(other)
 			}
 		}
 		p.order = append(p.order, a)
 	}
-	for _, b := range append([]string{"pkg_install", "pkgin"}, sortedKeys(p.actions)...) {
+	for _, b := range append([]string{"pkg_install", "pkgin"}, names...) {
 		visit(b)
 	}
+}
+
+func matches(patterns []string, pkg string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		ok, err := version.Match(pattern, pkg)
+		return err == nil && ok
+	})
+}
+
+// inConflict tells whether the version that o replaces must be gone before a.
+func (p *upgradePlan) inConflict(a, o *action) bool {
+	if o.old == "" {
+		return false
+	}
+	r, err := p.in.db.Record(o.old)
+	return matches(a.entry.Conflicts, o.old) || err == nil && matches(r.Plist.Conflicts(), a.entry.PkgName)
 }
 
 func sortedKeys[V any](m map[string]V) []string {
@@ -334,6 +350,19 @@ func (p *upgradePlan) carryOut(ctx context.Context) error {
 			return err
 		}
 		findings = append(findings, l.findings...)
+	}
+	old := sortedKeys(p.remove)
+	for _, a := range p.order {
+		if a.old != "" {
+			old = append(old, a.old)
+		}
+	}
+	for _, name := range old {
+		gone, err := in.planRemoval(name)
+		if err != nil {
+			return err
+		}
+		findings = append(findings, gone.findings...)
 	}
 	if err := in.accept.check(findings); err != nil {
 		return err

@@ -390,3 +390,72 @@ func TestPipelineCommand(t *testing.T) {
 		t.Error(out)
 	}
 }
+
+// Recipes work under every shell that /bin/sh may be, and so do the scripts.
+func TestShells(t *testing.T) {
+	t.Parallel()
+	for _, sh := range []string{"/bin/dash", "/bin/bash", "/bin/ksh93"} {
+		t.Run(filepath.Base(sh), func(t *testing.T) {
+			t.Parallel()
+			if _, err := os.Stat(sh); err != nil {
+				t.Skip(err)
+			}
+			c := component(t, filepath.Join(t.TempDir(), "a b"), service)
+			// the scripts say "sh": the first on PATH
+			bin := t.TempDir()
+			if err := os.Symlink(sh, filepath.Join(bin, "sh")); err != nil {
+				t.Fatal(err)
+			}
+			c.path = bin + ":" + os.Getenv("PATH")
+			out := c.ok(t, "make", "-s", "-j3", "SHELL="+sh, "print-BRANCH", "all", "release", "publish", "buildimage", "bits-upload", "clean")
+			if !strings.Contains(out, "BRANCH=master\n") || !strings.Contains(out, "arg=-n\narg=svc\n") || !strings.Contains(c.asked(t), "arg=--audit\n") {
+				t.Error(out)
+			}
+			if r := c.run(t, "make", "-s", "SHELL="+sh, "show-buildenv"); !strings.HasPrefix(r.stdout, "2021Q4 ") {
+				t.Errorf("%v", r)
+			}
+			l := newLauncher(t)
+			l.path = bin + ":" + l.path
+			if r := l.run(t, sh, l.script(), "a b"); r.code != 0 || !strings.HasSuffix(r.stdout, "arg=a b\n") {
+				t.Errorf("%v", r)
+			}
+		})
+	}
+}
+
+// A monorepo: the image's directory is not the repository's, and TOP is not where
+// make runs (spec engbld-interface.md sections 7, T13, and 8).
+func TestMonorepo(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, vars, include string }{
+		{"TOP is the repository", "TOP := $(shell cd ../.. && pwd)\n", "../../deps/eng"},
+		{"TOP is the image's", "TOP := $(CURDIR)\nENGBLD_REPO_ROOT := $(TOP)/../..\n", "$(ENGBLD_REPO_ROOT)/deps/eng"},
+		{"absolute", "TOP := $(shell cd ../.. && pwd)\nMAKE_STAMPS_DIR := $(CURDIR)/stamps\n", "$(TOP)/deps/eng"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			m := component(t, filepath.Join(t.TempDir(), "repo"), "")
+			write(t, filepath.Join(m.dir, "images/a/Makefile"), c.vars+strings.ReplaceAll(service, "deps/eng", c.include), 0o666)
+			m.dir = filepath.Join(m.dir, "images/a")
+			m.ok(t, "make", "publish", "buildimage")
+			if got := m.asked(t); !strings.Contains(got, "arg=--name\narg=svc\n") {
+				t.Error(got)
+			}
+			m.ok(t, "make", "clean", "distclean", "show-buildenv", "bits-upload-latest")
+		})
+	}
+}
+
+// The reading costs few processes: upstream's way takes about forty.
+func TestCostOfReading(t *testing.T) {
+	t.Parallel()
+	need(t, "strace")
+	c := component(t, t.TempDir(), service)
+	r := c.run(t, "strace", "-f", "-qq", "-e", "trace=execve", "-e", "status=successful", "make", "-s", "print-STAMP")
+	if r.code != 0 {
+		t.Skipf("strace does not work here: %s", r.stderr)
+	}
+	if n := strings.Count(r.stderr, "execve("); n > 9 {
+		t.Errorf("%d processes:\n%s", n, r.stderr)
+	}
+}

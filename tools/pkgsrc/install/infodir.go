@@ -11,15 +11,9 @@ import (
 // (spec pkgsrc.md section 8.2).
 const infoTool = "/opt/local/bin/pkg_install-info"
 
-// infoHead begins a new index.
-const infoHead = `This is the file .../info/dir, which contains the
-topmost node of the Info hierarchy, called (dir)Top.
-The first time you invoke Info you start off looking at this node.
-` + "\x1f" + `
-File: dir,	Node: Top	This is the top of the INFO tree
-
-* Menu:
-`
+// infoHead begins a new index: readers of info files look for the node and the
+// menu in it.
+const infoHead = "The info files of this directory.\n\x1f\nFile: dir,\tNode: Top,\tIndex\n\n* Menu:\n"
 
 // infoEntry is a menu line, with its continuation lines, for a section.
 type infoEntry struct{ section, text string }

@@ -19,13 +19,12 @@ import (
 // loaded is an archive that was read and found good, with its scripts taken apart.
 type loaded struct {
 	*archive.Package
-	repo      *repository.Repo
-	prefix    string
-	build     map[string][]string // +BUILD_INFO
-	install   *script             // nil without
-	deinstall *script
-	execs     map[int][]step // by index of the entry; nil steps are not run
-	findings  []Finding
+	repo     *repository.Repo
+	prefix   string
+	build    map[string][]string // +BUILD_INFO
+	install  *script             // nil without
+	execs    map[int][]step      // by index of the entry; nil steps are not run
+	findings []Finding
 }
 
 // load fetches and reads a package. What was read is remembered; the content of
@@ -66,9 +65,6 @@ func (in *Installer) load(ctx context.Context, name string, repo *repository.Rep
 		l.install = readScript(name, "+INSTALL", l.prefix, raw)
 		l.findings = append(l.findings, l.install.findings...)
 	}
-	if raw, ok := p.Lookup("+DEINSTALL"); ok {
-		l.deinstall = readScript(name, "+DEINSTALL", l.prefix, raw)
-	}
 	var bad []Finding
 	l.execs, bad = readExecs(name, plist.Exec, p.Plist)
 	l.findings = append(l.findings, bad...)
@@ -107,11 +103,10 @@ func readExecs(pkg string, kind plist.Kind, list *plist.List) (map[int][]step, [
 
 // how says in which way a package is added.
 type how struct {
-	auto   bool     // it comes as a dependency
-	force  bool     // as with -D: a dependency that is not satisfied any more only warns
-	chain  []string // what is being added and waits for this one
-	entry  *repository.Entry
-	reason string
+	auto  bool     // it comes as a dependency
+	force bool     // as with -D: a dependency that is not satisfied any more only warns
+	chain []string // what is being added and waits for this one
+	entry *repository.Entry
 }
 
 // put installs a package, or replaces the installed one of its name. The order

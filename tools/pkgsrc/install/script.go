@@ -94,7 +94,7 @@ func readScript(pkg, file, prefix string, raw []byte) *script {
 	if err != nil {
 		line := 1
 		fmt.Sscanf(err.Error(), "line %d", &line)
-		r.finding(line, ActionNone)
+		r.finding(line, actionOfFile)
 		return r.script
 	}
 	r.funcs = funcs
@@ -105,8 +105,11 @@ func readScript(pkg, file, prefix string, raw []byte) *script {
 	return r.script
 }
 
-// ActionNone stands for the action of the script's own kind.
-const ActionNone Action = ""
+// maxFindings bounds what is remembered of one script.
+const maxFindings = 1000
+
+// actionOfFile stands for the action of the script's own kind.
+const actionOfFile Action = ""
 
 type scriptReader struct {
 	*script
@@ -115,11 +118,12 @@ type scriptReader struct {
 	vars      map[string]string
 	funcs     map[string]bool
 	helpers   map[string]*strings.Builder
+	depth     int // of substitutions
 	order     []string
 }
 
 func (r *scriptReader) finding(line int, a Action) {
-	if a == ActionNone {
+	if a == actionOfFile {
 		a = ActionInstall
 		if r.file == "+DEINSTALL" {
 			a = ActionDeinstall
@@ -128,7 +132,7 @@ func (r *scriptReader) finding(line int, a Action) {
 	line = min(max(line, 1), len(r.lines))
 	text := strings.TrimSpace(r.lines[line-1])
 	f := Finding{r.pkg, r.file, line, text, a}
-	if !slices.Contains(r.findings, f) {
+	if len(r.findings) < maxFindings && !slices.Contains(r.findings, f) {
 		r.findings = append(r.findings, f)
 	}
 }
@@ -161,7 +165,7 @@ var assignment = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
 // command sorts one simple command: usual, harmless, or a finding.
 func (r *scriptReader) command(c *command) {
 	if !r.substitutions(c) {
-		r.finding(c.line, ActionNone)
+		r.finding(c.line, actionOfFile)
 		return
 	}
 	words := c.words
@@ -174,7 +178,7 @@ func (r *scriptReader) command(c *command) {
 	}
 	if len(words) == 0 {
 		if len(c.redirs) > 0 {
-			r.finding(c.line, ActionNone)
+			r.finding(c.line, actionOfFile)
 		}
 		return
 	}
@@ -193,7 +197,7 @@ func (r *scriptReader) command(c *command) {
 		}
 	}
 	if len(values) == 0 {
-		r.finding(c.line, ActionNone)
+		r.finding(c.line, actionOfFile)
 		return
 	}
 	if r.helper(c, values) {
@@ -208,12 +212,12 @@ func (r *scriptReader) command(c *command) {
 	case name == "svccfg":
 		r.finding(c.line, ActionSMF)
 	case !out:
-		r.finding(c.line, ActionNone)
+		r.finding(c.line, actionOfFile)
 	case r.frame(name, values[1:]):
 	case name == "echo" || name == "printf" || name == "cat":
 		r.message(c, name, words, doc)
 	default:
-		r.finding(c.line, ActionNone)
+		r.finding(c.line, actionOfFile)
 	}
 }
 
@@ -274,6 +278,10 @@ func (r *scriptReader) substitutions(c *command) bool {
 			return false
 		}
 	}
+	if r.depth++; r.depth > maxDepth {
+		return false
+	}
+	defer func() { r.depth-- }()
 	for _, s := range subs {
 		commands, _, err := parse(s)
 		if err != nil {
@@ -346,7 +354,7 @@ func (r *scriptReader) helper(c *command, values []string) bool {
 		r.helpers[target] = &strings.Builder{}
 		r.helpers[target].WriteString(doc.body)
 		if !known {
-			r.finding(c.line, ActionNone)
+			r.finding(c.line, actionOfFile)
 		}
 		return true
 	case op == ">>" && r.helpers[target] != nil && len(values) == 4 && values[1] == "-n" && values[3] == "self" && len(c.redirs) == 1:
@@ -355,7 +363,10 @@ func (r *scriptReader) helper(c *command, values []string) bool {
 			return false
 		}
 		if known && !slices.Contains(helpers[target], m[1]) {
-			r.finding(c.line, ActionNone)
+			r.finding(c.line, actionOfFile)
+		}
+		if r.helpers[target].Len() > maxScript {
+			return false // no helper is that long
 		}
 		for _, l := range r.dataLines(m[1]) {
 			r.helpers[target].WriteString(l + "\n")

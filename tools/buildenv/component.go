@@ -45,6 +45,17 @@ type Required struct {
 	Agent  string `json:"agent,omitempty"`
 }
 
+// Ask asks make, once, what the component in dir says of itself; a nil Component
+// and no error: there is no makefile. A makefile that make cannot read is an error
+// with make's own words.
+func Ask(ctx context.Context, sys System, getenv func(string) string, dir string) (*Component, error) {
+	system, err := unameS(ctx, sys)
+	if err != nil {
+		return nil, err
+	}
+	return ask(ctx, sys, getenv, dir, system == "SunOS")
+}
+
 // asked is everything that is wanted of make, in one go: each reading of a makefile
 // runs programs.
 func asked() []string {

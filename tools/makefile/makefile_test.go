@@ -78,11 +78,14 @@ include $(INCMAKE)/Makefile.defs
 include own.mk
 include ../own.mk
 include $(shell ls)
+REPO := $(shell git rev-parse --show-toplevel)
+include $(REPO)/common.mk
 -include ../../../outside
 include missing.mk
 UUID = $(ORIGIN)
 `)},
 		"images/a/own.mk": {Data: []byte("ORIGIN = 4\ninclude own.mk\n")},
+		"common.mk":       {Data: []byte("COMMON = $(ORIGIN)\n")},
 		"images/own.mk":   {Data: []byte("ORIGIN += 5\n")},
 	}
 	if got := makefile.Find(fsys, "images/a"); got != "images/a/Makefile" {
@@ -93,6 +96,9 @@ UUID = $(ORIGIN)
 		t.Fatal(err)
 	}
 	if v, ok := tree.Value("UUID"); v != "4 5" || !ok {
+		t.Error(v, ok)
+	}
+	if v, ok := tree.Value("COMMON"); v != "4 5" || !ok {
 		t.Error(v, ok)
 	}
 	if _, ok := tree.Expand("$(shell x)"); ok {

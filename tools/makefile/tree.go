@@ -144,6 +144,14 @@ func (t *Tree) Expand(s string) (value string, complete bool) {
 	return v, e.complete
 }
 
+// top is the way from make's directory to the top of what was read.
+func (t *Tree) top() string {
+	if t.Dir == "." {
+		return "."
+	}
+	return strings.TrimSuffix(strings.Repeat("../", strings.Count(t.Dir, "/")+1), "/")
+}
+
 type expander struct {
 	t        *Tree
 	complete bool
@@ -176,8 +184,11 @@ func (e *expander) expand(s string, depth int) string {
 			name = s[i+2 : end]
 		}
 		v, ok := e.t.last[name]
-		if name == "shell pwd" || name == "shell /bin/pwd" {
+		switch name {
+		case "shell pwd", "shell /bin/pwd":
 			v, ok = ".", true
+		case "shell git rev-parse --show-toplevel":
+			v, ok = e.t.top(), true
 		}
 		e.written += len(v)
 		if end < 0 || !ok || depth > 20 || e.written > maxValue {

@@ -1,0 +1,280 @@
+package release
+
+import (
+	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/TritonDataCenter/engbld/tools/bits"
+	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/imgapi"
+	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+)
+
+// Image is one image to be published.
+type Image struct {
+	Manifest *imgmanifest.Manifest
+	File     imgapi.Content
+}
+
+// Log is told what happens; nil functions are silent.
+type Log struct {
+	Infof, Warnf func(format string, args ...any)
+}
+
+func (l Log) infof(format string, args ...any) {
+	if l.Infof != nil {
+		l.Infof(format, args...)
+	}
+}
+
+func (l Log) warnf(format string, args ...any) {
+	if l.Warnf != nil {
+		l.Warnf(format, args...)
+	}
+}
+
+// Publish brings images into the client's channel. Before anything is sent,
+// all is looked at: the server must be one for them, and each origin must be
+// there or among the images. Origins that are in other channels only are added
+// to this one first.
+func Publish(ctx context.Context, c *imgapi.Client, images []Image, log Log) error {
+	images, err := originsFirst(images)
+	if err != nil {
+		return err
+	}
+	ours := make(map[string]bool)
+	var origins []string
+	for _, img := range images {
+		if err := img.Manifest.Validate(); err != nil {
+			return fault.Usage.Wrap(err)
+		}
+		if err := c.CheckSandbox(ctx, img.Manifest); err != nil {
+			return err
+		}
+		ours[img.Manifest.UUID()] = true
+		if o := img.Manifest.Origin(); o != "" && !ours[o] && !slices.Contains(origins, o) {
+			origins = append(origins, o)
+		}
+	}
+	steps, err := originSteps(ctx, c, origins)
+	if err != nil {
+		return err
+	}
+	if err := Add(ctx, c, steps, func(s Step) {
+		if !s.Done {
+			log.infof("origin %s", s)
+		}
+	}); err != nil {
+		return err
+	}
+	for _, img := range images {
+		name := img.Manifest.UUID() + " (" + img.Manifest.NameVersion() + ")"
+		done := true
+		m, err := c.Publish(ctx, imgapi.Publication{
+			Manifest: img.Manifest, File: img.File,
+			Imported:  func(*imgmanifest.Manifest) { done = false; log.infof("imported image %s", name) },
+			FileAdded: func(*imgmanifest.Manifest) { done = false; log.infof("added the file of image %s", name) },
+			Activated: func(*imgmanifest.Manifest) { done = false },
+			Warnf:     log.warnf,
+		})
+		if err != nil {
+			return fmt.Errorf("publishing %s: %w", img.Manifest.NameVersion(), err)
+		}
+		if done {
+			log.infof("image %s is on %s already, in %s", name, c.Server(), strings.Join(m.Channels(), ", "))
+		} else {
+			log.infof("published image %s on %s, in %s", name, c.Server(), strings.Join(m.Channels(), ", "))
+		}
+	}
+	return nil
+}
+
+// originSteps plans the completion of chains. A server without channels needs none,
+// but the origins must be there.
+func originSteps(ctx context.Context, c *imgapi.Client, origins []string) ([]Step, error) {
+	if len(origins) == 0 {
+		return nil, nil
+	}
+	channel := c.Channel()
+	if channel == "" {
+		list, err := c.Channels(ctx)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		i := slices.IndexFunc(list, func(ch imgapi.Channel) bool { return ch.Default })
+		if i < 0 {
+			for _, o := range origins {
+				if _, err := Chain(ctx, c, o); err != nil {
+					return nil, err
+				}
+			}
+			return nil, nil
+		}
+		channel = list[i].Name
+	}
+	steps, err := PlanAdd(ctx, c, origins, "", []string{channel})
+	var e *imgapi.Error
+	if errors.As(err, &e) && errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.WithHint(fmt.Errorf("the origin of what is to be published must be there first: %w", err), "engbld release prereq %s", origins[0])
+	}
+	return steps, err
+}
+
+// originsFirst sorts images so that origins come before what needs them.
+func originsFirst(images []Image) ([]Image, error) {
+	byUUID := make(map[string]*Image)
+	for i := range images {
+		byUUID[images[i].Manifest.UUID()] = &images[i]
+	}
+	var out []Image
+	state := make(map[string]int) // 1: on the way, 2: in out
+	var visit func(img *Image) error
+	visit = func(img *Image) error {
+		uuid := img.Manifest.UUID()
+		switch state[uuid] {
+		case 1:
+			return fault.Usage.Errorf("image %s is among its own origins", uuid)
+		case 2:
+			return nil
+		}
+		state[uuid] = 1
+		if o := byUUID[img.Manifest.Origin()]; o != nil {
+			if err := visit(o); err != nil {
+				return err
+			}
+		}
+		state[uuid] = 2
+		out = append(out, *img)
+		return nil
+	}
+	for i := range images {
+		if err := visit(&images[i]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// signer is a store whose files can be fetched with a signed address.
+type signer interface {
+	Presign(name string, lifetime time.Duration) (string, error)
+}
+
+// lifetime of signed addresses: the server may take an hour for a transfer.
+const lifetime = 2 * time.Hour
+
+var suffixes = []struct{ suffix, compression string }{
+	{".zfs.gz", "gzip"}, {".sh", "none"}, {".tgz", "gzip"}, {".tar.gz", "gzip"},
+}
+
+// FromUpload finds the images of an upload: each file whose name ends in
+// manifest, and beside it a file of the same prefix (spec engbld-interface.md
+// section 4.1). One without file or uuid is skipped with a warning. Files in a
+// store with https: addresses are fetched from there by the server, others are
+// sent from this machine.
+func FromUpload(store bits.Store, res *bits.Result, log Log) ([]Image, error) {
+	files := make(map[string]bits.Uploaded)
+	for _, f := range res.Files {
+		files[f.Name] = f
+	}
+	var images []Image
+	for _, f := range res.Files {
+		prefix, ok := cutManifest(f.Name)
+		if !ok {
+			continue
+		}
+		m, err := readManifest(f.Path)
+		if err != nil {
+			return nil, err
+		}
+		if m.UUID() == "" {
+			log.warnf("%s has no uuid, nothing is published for it", f.Name)
+			continue
+		}
+		i := slices.IndexFunc(suffixes, func(s struct{ suffix, compression string }) bool { _, ok := files[prefix+s.suffix]; return ok })
+		if i < 0 {
+			log.warnf("there is no image file for %s, nothing is published for it", f.Name)
+			continue
+		}
+		image := files[prefix+suffixes[i].suffix]
+		content, err := content(m, image.Path, suffixes[i].compression)
+		if err != nil {
+			return nil, err
+		}
+		if s, ok := store.(signer); ok {
+			u, err := s.Presign(image.As, lifetime)
+			if err != nil {
+				return nil, err
+			}
+			if strings.HasPrefix(u, "https:") {
+				content.Open, content.URL = nil, u
+			}
+		}
+		images = append(images, Image{m, content})
+	}
+	return images, nil
+}
+
+func cutManifest(name string) (prefix string, ok bool) {
+	for _, s := range []string{".imgmanifest", ".manifest", "-imgmanifest", "-manifest", "manifest"} {
+		if prefix, ok := strings.CutSuffix(name, s); ok {
+			return prefix, true
+		}
+	}
+	return "", false
+}
+
+// readManifest reads an image manifest from a file.
+func readManifest(name string) (*imgmanifest.Manifest, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fault.Usage.Errorf("reading a manifest: %w", err)
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, imgmanifest.MaxSize+1))
+	if err != nil {
+		return nil, fault.Step.Errorf("reading a manifest: %w", err)
+	}
+	m, err := imgmanifest.Parse(raw)
+	if err != nil {
+		return nil, fault.Usage.Errorf("%s: %w", name, err)
+	}
+	return m, nil
+}
+
+// content describes a file of this machine. The manifest's size and digest
+// must be the file's, where it has them.
+func content(m *imgmanifest.Manifest, name, compression string) (c imgapi.Content, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return c, fault.Usage.Errorf("file of image %s: %w", m.UUID(), err)
+	}
+	defer f.Close()
+	h := sha1.New()
+	if c.Size, err = io.Copy(h, f); err != nil {
+		return c, fault.Step.Errorf("reading %s: %w", name, err)
+	}
+	c.SHA1, c.Compression = hex.EncodeToString(h.Sum(nil)), compression
+	if files := m.Files(); len(files) == 1 {
+		if files[0].SHA1 != c.SHA1 || files[0].Size != c.Size {
+			return c, fault.WithHint(fault.Drift.Errorf("%s is not the file that the manifest of image %s describes", name, m.UUID()), "build the image again")
+		}
+		c.Compression, c.DatasetGUID = files[0].Compression, files[0].DatasetGUID
+	}
+	c.Open = func() (io.ReadCloser, error) { return os.Open(name) }
+	return c, nil
+}
+
+// LocalContent describes a file of this machine for Publish.
+func LocalContent(m *imgmanifest.Manifest, name, compression string) (imgapi.Content, error) {
+	return content(m, name, compression)
+}

@@ -204,14 +204,20 @@ func (r *Reader) decode(rec *raw) (Record, uint64, error) {
 	case KindObject:
 		o := Object{
 			Number: rec.u64(8), Type: rec.u32(16), BonusType: rec.u32(20), BlockSize: rec.u32(24),
-			BonusLen: rec.u32(28), ChecksumBy: rec[32], Compress: rec[33], Slots: rec[34], Flags: rec[35],
+			BonusLen: rec.u32(28), Slots: rec[34], Flags: rec[35],
 		}
 		switch {
 		case rec.u32(36) != 0:
 			return nil, 0, r.errorf("object %d has a raw bonus buffer", o.Number)
+		case rec.u64(48) != 0 || rec.u64(56) != 0:
+			return nil, 0, r.errorf("object %d has fields of a raw stream", o.Number)
+		case rec[32] > maxChecksum || rec[33] > maxCompress:
+			return nil, 0, r.errorf("object %d has checksum %d, compression %d", o.Number, rec[32], rec[33])
+		case o.Flags&^FlagHasSpill != 0 || o.Flags != 0 && r.begin.Flags&FlagSpillBlock == 0:
+			return nil, 0, r.errorf("object %d has flags %#x", o.Number, o.Flags)
 		case o.Number == 0 || o.Number >= 1<<48:
 			return nil, 0, r.errorf("object number %d", o.Number)
-		case o.Type == 0 || o.Type > 0xff || o.BonusType > 0xff:
+		case !knownType(o.Type) || o.BonusType != 0 && !knownType(o.BonusType):
 			return nil, 0, r.errorf("object %d has type %d, bonus type %d", o.Number, o.Type, o.BonusType)
 		case o.BlockSize == 0 || o.BlockSize%512 != 0 || uint64(o.BlockSize) > r.maxBlock():
 			return nil, 0, r.errorf("object %d has a block size of %d", o.Number, o.BlockSize)
@@ -222,7 +228,11 @@ func (r *Reader) decode(rec *raw) (Record, uint64, error) {
 		}
 		return o, roundUp8(uint64(o.BonusLen)), nil
 	case KindFreeObjects:
-		return FreeObjects{First: rec.u64(8), Count: cut(rec.u64(8), rec.u64(16))}, 0, nil
+		o := FreeObjects{First: rec.u64(8), Count: rec.u64(16)}
+		if o.First+o.Count < o.First {
+			return nil, 0, r.errorf("freeing %d objects from %d on", o.Count, o.First)
+		}
+		return o, 0, nil
 	case KindWrite:
 		w := Write{Number: rec.u64(8), Type: rec.u32(16), Offset: rec.u64(24), Length: rec.u64(32), Compression: rec[50]}
 		size := w.Length
@@ -232,12 +242,21 @@ func (r *Reader) decode(rec *raw) (Record, uint64, error) {
 				return nil, 0, r.errorf("object %d: compressed data without the feature", w.Number)
 			}
 		}
+		if !knownType(w.Type) {
+			return nil, 0, r.errorf("object %d: data of type %d", w.Number, w.Type)
+		}
 		if w.Length == 0 || w.Length > r.maxBlock() || size == 0 || size > w.Length || w.Length%512 != 0 || size%8 != 0 || w.Offset > 1<<63 {
 			return nil, 0, r.errorf("object %d: write of %d bytes (%d in the stream) at %d", w.Number, w.Length, size, w.Offset)
 		}
 		return w, size, nil
 	case KindFree:
-		return Free{Number: rec.u64(8), Offset: rec.u64(16), Length: cut(rec.u64(16), rec.u64(24))}, 0, nil
+		f := Free{Number: rec.u64(8), Offset: rec.u64(16), Length: rec.u64(24)}
+		if f.Length == toEnd {
+			f.Length -= f.Offset
+		} else if f.Offset+f.Length < f.Offset {
+			return nil, 0, r.errorf("object %d: hole of %d bytes at %d", f.Number, f.Length, f.Offset)
+		}
+		return f, 0, nil
 	case KindSpill:
 		s := Spill{Number: rec.u64(8), Length: rec.u64(16), Flags: rec[32]}
 		if rec.u64(40) != 0 || rec[33] != 0 {

@@ -21,6 +21,16 @@ const (
 	toEnd     = ^uint64(0) // FREE's length for "to the end"
 )
 
+// knownType tells whether ZFS knows a type number: the old ones are counted, the
+// newer ones say what they are in their bits.
+func knownType(t uint32) bool { return t > 0 && t < 54 || t&^0x7f == 0x80 }
+
+// Numbers above these are unknown to every receiver.
+const (
+	maxChecksum = 15
+	maxCompress = 16
+)
+
 var le = binary.LittleEndian
 
 // Kind is a record's type, as in its first four bytes (section 2).
@@ -124,15 +134,13 @@ type Begin struct {
 
 // Object sets a dnode; the payload is its bonus buffer.
 type Object struct {
-	Number     uint64
-	Type       uint32
-	BonusType  uint32
-	BlockSize  uint32
-	BonusLen   uint32
-	Slots      uint8 // dnode size in 512 bytes; 0 in old streams means 1
-	Flags      uint8
-	Compress   uint8
-	ChecksumBy uint8
+	Number    uint64
+	Type      uint32
+	BonusType uint32
+	BlockSize uint32
+	BonusLen  uint32
+	Slots     uint8 // dnode size in 512 bytes; 0 in old streams means 1
+	Flags     uint8
 }
 
 // FreeObjects frees a range of object numbers.
@@ -148,7 +156,8 @@ type Write struct {
 	Compression uint8
 }
 
-// Free makes holes. Length is cut so that Offset+Length does not overflow.
+// Free makes holes. Offset+Length does not overflow; it is 2^64-1 for "to the
+// end".
 type Free struct{ Number, Offset, Length uint64 }
 
 // Spill sets an object's spill block; the payload is its data.
@@ -196,8 +205,7 @@ func (r *raw) putSum(at int, s *sum4) { s.put(r[at : at+32]) }
 func (r *raw) sumAt(at int) [4]uint64 {
 	return [4]uint64{r.u64(at), r.u64(at + 8), r.u64(at + 16), r.u64(at + 24)}
 }
-func roundUp8(n uint64) uint64         { return (n + 7) &^ 7 }
-func cut(offset, length uint64) uint64 { return min(length, toEnd-offset) }
+func roundUp8(n uint64) uint64 { return (n + 7) &^ 7 }
 
 func (r *raw) decodeBegin() (Begin, uint32) {
 	name := r[56:]

@@ -77,11 +77,11 @@ func TestRoundTrip(t *testing.T) {
 		t.Errorf("%+v", r.Begin())
 	}
 	want := []string{
-		"OBJECT {Number:1 Type:21 BonusType:0 BlockSize:512 BonusLen:0 Slots:1 Flags:0 Compress:0 ChecksumBy:0}",
+		"OBJECT {Number:1 Type:21 BonusType:0 BlockSize:512 BonusLen:0 Slots:1 Flags:0}",
 		"FREE {Number:1 Offset:512 Length:18446744073709551103}",
 		"WRITE {Number:1 Type:21 Offset:0 Length:512 Compression:0} payload 512 at 1248",
 		"FREEOBJECTS {First:3 Count:2}",
-		"OBJECT {Number:9 Type:19 BonusType:44 BlockSize:1024 BonusLen:17 Slots:1 Flags:0 Compress:0 ChecksumBy:0} payload 24 at 2384",
+		"OBJECT {Number:9 Type:19 BonusType:44 BlockSize:1024 BonusLen:17 Slots:1 Flags:0} payload 24 at 2384",
 		"FREE {Number:9 Offset:4096 Length:18446744073709547519}",
 		"WRITE {Number:9 Type:19 Offset:0 Length:1024 Compression:0} payload 1024 at 3032",
 		"FREE {Number:9 Offset:1024 Length:1024}",
@@ -203,6 +203,12 @@ func TestRefused(t *testing.T) {
 		{"payload length", func(b []byte) { b[free1+4] = 8 }, "payload length of its own"},
 		{"object 0", func(b []byte) { b[object1+8] = 0 }, "object number 0"},
 		{"object number", func(b []byte) { b[object1+14] = 1 }, "object number 281474976710657"},
+		{"raw fields", func(b []byte) { b[object1+48] = 1 }, "fields of a raw stream"},
+		{"object flags", func(b []byte) { b[object1+35] = 4 }, "flags 0x4"},
+		{"compression", func(b []byte) { b[object1+33] = 40 }, "compression 40"},
+		{"hole too long", func(b []byte) { b[free1+24] = 0xfe }, "hole of 18446744073709551614 bytes"},
+		{"too many objects", func(b []byte) { le.PutUint64(b[free1+624+16+512:], ^uint64(0)) }, "freeing 18446744073709551615 objects"},
+		{"type of data", func(b []byte) { b[write1+18] = 2 }, "data of type 131093"},
 		{"type 0", func(b []byte) { b[object1+16] = 0 }, "has type 0"},
 		{"block size", func(b []byte) { le.PutUint32(b[object1+24:], 1000) }, "block size of 1000"},
 		{"large block", func(b []byte) { le.PutUint32(b[object1+24:], 1<<18) }, "block size of 262144"},

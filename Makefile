@@ -18,6 +18,7 @@
 #:   make cross                  compile for every system engbld runs on
 #:   make gen                    write what is generated from images/*/flavor.toml
 #:   make bench                  run the benchmarks
+#:   make dist                   programs for machines without Go, in build/dist
 #:   make clean, make distclean  remove what was made; distclean: the images, too
 #
 
@@ -87,3 +88,16 @@ check-sh:
 .PHONY: gen
 gen:
 	@$(_ENGBLD) flavor generate
+
+# Static, and the same bytes wherever they are made. A release tag has their
+# SHA256SUMS as tools/SHA256SUMS, which tools/engbld.sh goes by.
+_ENGBLD_DIST =		illumos/amd64 linux/amd64 linux/arm64 darwin/arm64
+.PHONY: dist
+dist:
+	@mkdir -p $(BUILD)/dist
+	@for system in $(_ENGBLD_DIST); do \
+	    out=$(BUILD)/dist/engbld-$${system%/*}-$${system#*/}; echo "$$out"; \
+	    GOOS=$${system%/*} GOARCH=$${system#*/} GOFLAGS= GOWORK=off CGO_ENABLED=0 $(_ENGBLD_GO) build \
+	        -mod=readonly -trimpath -buildvcs=false -o "$$out.new" ./tools/engbld && mv "$$out.new" "$$out" || exit 1; \
+	done
+	@cd $(BUILD)/dist && sha256sum $(foreach s,$(_ENGBLD_DIST),engbld-$(subst /,-,$(s))) > SHA256SUMS && cat SHA256SUMS

@@ -459,3 +459,70 @@ func TestCostOfReading(t *testing.T) {
 		t.Errorf("%d processes:\n%s", n, r.stderr)
 	}
 }
+
+// ENGBLD_USE_BUILDIMAGE and BUILD_PLATFORM count wherever they are set.
+func TestLateAndEarlySettings(t *testing.T) {
+	t.Parallel()
+	late := strings.Replace(service, "ENGBLD_USE_BUILDIMAGE = true\ninclude deps/eng/tools/mk/Makefile.defs\n",
+		"BUILD_PLATFORM = 20210826T002459Z\ninclude deps/eng/tools/mk/Makefile.defs\nENGBLD_USE_BUILDIMAGE = true\n", 1)
+	c := component(t, t.TempDir(), late)
+	c.env = append(c.env, "BUILD_PLATFORM=of-some-other-tool")
+	c.ok(t, "make", "bits-upload")
+	if got := c.asked(t); !strings.Contains(got, "arg=--min-platform-floor\narg=20210826T002459Z\n") {
+		t.Error(got)
+	}
+	c = component(t, t.TempDir(), service)
+	c.env = append(c.env, "BUILD_PLATFORM=of-some-other-tool")
+	if got := c.ok(t, "make", "-s", "print-BUILD_PLATFORM"); got != "BUILD_PLATFORM=20181206T011455Z\n" {
+		t.Error(got)
+	}
+}
+
+// The default goal is the component's, or what upstream's files have first.
+func TestDefaultGoal(t *testing.T) {
+	t.Parallel()
+	const defs, deps, targ = "include deps/eng/tools/mk/Makefile.defs\n", "include deps/eng/tools/mk/Makefile.deps\n", "include deps/eng/tools/mk/Makefile.targ\n"
+	for makefile, want := range map[string]string{
+		defs + "mine:\n" + deps + targ: "mine",
+		defs + deps + targ + "mine:\n": "deps/javascriptlint/build/install/jsl",
+		defs + targ + "mine:\n":        "check-bash",
+	} {
+		c := component(t, t.TempDir(), makefile+"\nx:\n\t@echo $(.DEFAULT_GOAL)\n")
+		if got := strings.TrimSpace(c.ok(t, "make", "-s", "x")); got != want {
+			t.Errorf("%q: %s, want %s", makefile, got, want)
+		}
+	}
+}
+
+// A consumer's own eslint stays its own; otherwise the component's node runs the
+// module's.
+func TestESLint(t *testing.T) {
+	t.Parallel()
+	const defs, deps, targ = "include deps/eng/tools/mk/Makefile.defs\n", "include deps/eng/tools/mk/Makefile.deps\n", "include deps/eng/tools/mk/Makefile.targ\n"
+	for makefile, want := range map[string]string{
+		defs + deps + targ:                                    "node_modules/.bin/eslint",
+		"NODE = n\n" + defs + deps + targ:                     "n node_modules/.bin/eslint",
+		"NODE = n\n" + defs + targ + deps:                     "n node_modules/.bin/eslint",
+		"NODE = n\nESLINT = my eslint\n" + defs + deps + targ: "my eslint",
+		defs + targ + deps:                                    "eslint",
+	} {
+		c := component(t, t.TempDir(), makefile)
+		if got := strings.TrimSpace(c.ok(t, "make", "-s", "print-ESLINT")); got != "ESLINT="+want {
+			t.Errorf("%q: %s, want %s", makefile, got, want)
+		}
+	}
+}
+
+// Exactly the development modules are installed, versions as they stand.
+func TestESLintModules(t *testing.T) {
+	t.Parallel()
+	need(t, "node")
+	c := component(t, t.TempDir(), "include deps/eng/tools/mk/Makefile.defs\ninclude deps/eng/tools/mk/Makefile.deps\ninclude deps/eng/tools/mk/Makefile.targ\n")
+	write(t, filepath.Join(c.dir, "package.json"), `{"dependencies": {"z": "1"}, "devDependencies": {"a": "^1.2.0 || 2", "@s/b": "3.x"}}`, 0o666)
+	bin := t.TempDir()
+	write(t, filepath.Join(bin, "npm"), "#!/bin/sh\nfor a; do echo \"npm=$a\"; done\nmkdir -p node_modules/.bin\n", 0o777)
+	c.path = bin + ":" + os.Getenv("PATH")
+	if got, want := c.ok(t, "make", "-s", "node_modules/.bin/eslint"), "npm=install\nnpm=--no-save\nnpm=a@^1.2.0 || 2\nnpm=@s/b@3.x\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/fstree"
@@ -54,7 +57,7 @@ func ReadConfig(root *fstree.Tree) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	mk, err := readVars(root, fileMk, "=")
+	mk, err := readMake(root)
 	if err != nil {
 		return nil, err
 	}
@@ -81,9 +84,14 @@ func ReadConfig(root *fstree.Tree) (*Config, error) {
 		Arch:                 first(release, "architecture", ""),
 		Vars:                 conf,
 	}
-	c.DBDir = strings.TrimRight(c.DBDir, "/")
+	c.DBDir = path.Clean(c.DBDir)
 	c.RefcountDir = first(conf, "PKG_REFCOUNT_DBDIR", c.DBDir+".refcount")
 	c.VulnDir = first(conf, "PKGVULNDIR", c.DBDir)
+	for _, dir := range []string{c.DBDir, c.RefcountDir, c.VulnDir} {
+		if !path.IsAbs(dir) {
+			return nil, fmt.Errorf("%s: package directory %q is no absolute path", fileConf, dir)
+		}
+	}
 	for _, p := range conf["PKG_PATH"] {
 		for a := range strings.SplitSeq(p, ";") {
 			if a = strings.TrimSpace(a); a != "" {
@@ -132,8 +140,26 @@ func readVars(root *fstree.Tree, path, sep string) (map[string][]string, error) 
 	return vars, nil
 }
 
-func readLines(root *fstree.Tree, path string) ([]string, error) {
-	b, err := readOptional(root, path, maxConf)
+// readMake reads the plain assignments of mk.conf; what refers to other
+// variables is left out.
+func readMake(root *fstree.Tree) (map[string][]string, error) {
+	raw, err := readVars(root, fileMk, "=")
+	if err != nil {
+		return nil, err
+	}
+	vars := map[string][]string{}
+	for _, assigned := range slices.Sorted(maps.Keys(raw)) { // "X" before "X?"
+		name := strings.TrimRight(assigned, "?:! \t")
+		values := raw[assigned]
+		if v := values[len(values)-1]; !strings.Contains(v, "$") && vars[name] == nil {
+			vars[name] = []string{v}
+		}
+	}
+	return vars, nil
+}
+
+func readLines(root *fstree.Tree, file string) ([]string, error) {
+	b, err := readOptional(root, file, maxConf)
 	if err != nil {
 		return nil, err
 	}

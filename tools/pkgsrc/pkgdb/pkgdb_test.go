@@ -59,7 +59,7 @@ func TestReadConfig(t *testing.T) {
 			Release: "2024Q4", Arch: "x86_64",
 		}},
 		{"elsewhere", map[string]string{
-			"/opt/local/etc/mk.conf":          "PKG_DBDIR=/var/db/other\nABI=64\n",
+			"/opt/local/etc/mk.conf":          "PKG_DBDIR?=\t/var/db/other\nABI=64\nX=${Y}\n",
 			"/opt/local/etc/pkg_install.conf": "PKG_REFCOUNT_DBDIR=/var/db/counters\nPKGVULNDIR=/var/vuln\nCHECK_END_OF_LIFE=no\n",
 		}, Config{DBDir: "/var/db/other", RefcountDir: "/var/db/counters", VulnDir: "/var/vuln", CheckOSVersion: true}},
 		{"pkg_install.conf before mk.conf", map[string]string{
@@ -78,6 +78,14 @@ func TestReadConfig(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestReadConfigRefuses(t *testing.T) {
+	t.Parallel()
+	_, err := ReadConfig(system(t, map[string]string{"/opt/local/etc/pkg_install.conf": "PKG_DBDIR=pkg\n"}))
+	if err == nil {
+		t.Error("a relative PKG_DBDIR is accepted")
 	}
 }
 

@@ -86,7 +86,7 @@ func (p *portable) illumos() {
 		case r != nil && r.Name != "":
 			mend += " with pkgsrc " + r.Pkgsrc + " (" + r.Unknown() + ")"
 		}
-		mend += ";\nor make the image here from a package compiled there: make buildimage BUILDIMAGE_PKG=FILE " + skipAll + "=true"
+		mend += ";\n" + skipAll + "=true builds here all the same, for development only"
 		p.report.Add(finding.Finding{Check: id, Verdict: finding.Fail, What: fmt.Sprintf("%s must be compiled on illumos, this is %s", p.comp.Name, p.system),
 			Why: reasons(p.comp.Illumos), Mend: mend})
 	default:

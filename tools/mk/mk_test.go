@@ -144,7 +144,9 @@ func (w *world) fails(say string, args ...string) {
 // value is a variable's value.
 func (w *world) value(name string) string {
 	w.t.Helper()
-	return strings.TrimPrefix(strings.TrimRight(w.ok("-s", "print-"+name), "\n"), name+"=")
+	out := w.ok("-s", "print-"+name)
+	_, value, _ := strings.Cut("\n"+out, "\n"+name+"=") // after what git may say
+	return strings.TrimRight(value, "\n")
 }
 
 func (w *world) want(name, value string) {

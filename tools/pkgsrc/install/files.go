@@ -34,23 +34,20 @@ func metaMode(name string) uint32 {
 // keptFiles go from a record to that of the package's next version.
 var keptFiles = []string{"+REQUIRED_BY", "+PRESERVE", "+INSTALLED_INFO"}
 
-// keep reads what a replaced package's record leaves to the new one.
-func (in *Installer) keep(old string) (map[string][]byte, error) {
-	kept := map[string][]byte{}
-	for _, f := range keptFiles {
-		b, err := in.db.File(old, f)
-		if err != nil {
-			return nil, err
-		}
-		if b != nil {
-			kept[f] = b
+// keep takes what a replaced package's record leaves to the new one: the files
+// as they are, time included.
+func (in *Installer) keep(old string) map[string]*fstree.Node {
+	kept := map[string]*fstree.Node{}
+	for _, name := range keptFiles {
+		if n, err := in.root.Lstat(in.db.Dir(old) + "/" + name); err == nil && n.IsRegular() {
+			kept[name] = &fstree.Node{Mode: n.Mode, UID: n.UID, GID: n.GID, ATime: n.ATime, MTime: n.MTime, Content: n.Content}
 		}
 	}
-	return kept, nil
+	return kept
 }
 
 // record writes a package's directory in the database.
-func (in *Installer) record(l *loaded, kept map[string][]byte) error {
+func (in *Installer) record(l *loaded, kept map[string]*fstree.Node) error {
 	dir := in.db.Dir(l.Name)
 	if err := in.root.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -69,8 +66,8 @@ func (in *Installer) record(l *loaded, kept map[string][]byte) error {
 		}
 	}
 	for _, name := range keptFiles {
-		if b := kept[name]; b != nil {
-			if err := put(name, b, metaMode(name)); err != nil {
+		if n := kept[name]; n != nil {
+			if err := in.root.Put(dir+"/"+name, n); err != nil {
 				return err
 			}
 		}

@@ -357,6 +357,9 @@ func TestInstallExtras(t *testing.T) {
 	}
 	shadow, err := r.tree.ReadFile("etc/shadow", maxSmall)
 	r.must(err)
+	if len(r.story.warn) != 2 || !strings.Contains(r.story.warn[0], "not imported") || !strings.Contains(r.story.warn[1], "exec.log") {
+		t.Errorf("warnings: %q", r.story.warn)
+	}
 	if !strings.HasSuffix(string(shadow), "\ndblog:*LK*:::::::\ndbsvc:*LK*:::::::\n") {
 		t.Errorf("shadow: %q", shadow)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/fstree"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/archive"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/pkgdb"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/plist"
@@ -128,7 +129,7 @@ func (in *Installer) put(ctx context.Context, name string, repo *repository.Repo
 	if err != nil {
 		return err
 	}
-	var kept map[string][]byte
+	var kept map[string]*fstree.Node
 	if old == "" {
 		if err := in.dependencies(ctx, l, h); err != nil {
 			return err
@@ -136,9 +137,7 @@ func (in *Installer) put(ctx context.Context, name string, repo *repository.Repo
 		in.log.Infof("installing %s", name)
 	} else {
 		in.log.Infof("%s", replacing(old, name))
-		if kept, err = in.keep(old); err != nil {
-			return err
-		}
+		kept = in.keep(old)
 		if err := in.remove(old, gone); err != nil {
 			return fmt.Errorf("replacing %s: %w", old, err)
 		}
@@ -169,8 +168,8 @@ func (in *Installer) put(ctx context.Context, name string, repo *repository.Repo
 	if err := in.leaveUndone(l); err != nil {
 		return fmt.Errorf("package %s: %w", name, err)
 	}
-	if h.auto && kept["+INSTALLED_INFO"] == nil {
-		if err := in.root.WriteFile(in.db.Dir(name)+"/+INSTALLED_INFO", []byte(pkgdb.Automatic), 0o644); err != nil {
+	if h.auto {
+		if err := in.markAutomatic(name); err != nil {
 			return err
 		}
 	}
@@ -186,6 +185,19 @@ func (in *Installer) put(ctx context.Context, name string, repo *repository.Repo
 	in.changes = append(in.changes, Change{Name: name, Old: old, SHA256: hex.EncodeToString(l.SHA256[:]), Size: l.Size,
 		Signed: l.Signed, Repo: repo.URL, Auto: h.auto})
 	return nil
+}
+
+// markAutomatic notes that a package came as a dependency, anew also where that
+// is known already.
+func (in *Installer) markAutomatic(name string) error {
+	have, err := in.db.File(name, "+INSTALLED_INFO")
+	if err != nil {
+		return err
+	}
+	if !strings.Contains("\n"+string(have), "\n"+pkgdb.Automatic) {
+		have = append(have, pkgdb.Automatic...)
+	}
+	return in.root.WriteFile(in.db.Dir(name)+"/+INSTALLED_INFO", have, 0o644)
 }
 
 func replacing(old, name string) string {

@@ -526,3 +526,20 @@ func TestESLintModules(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// A component that wants agents but leaves their makefile out here is told so.
+func TestAgentsWithoutTheirMakefile(t *testing.T) {
+	t.Parallel()
+	c := component(t, t.TempDir(), "AGENTS = amon\n"+service)
+	if r := c.run(t, "make", "buildimage"); r.code != 2 || !strings.Contains(r.stderr, `the agent "amon" cannot be made here`) {
+		t.Errorf("%v", r)
+	}
+	c = component(t, t.TempDir(), "AGENTS = amon\n"+service+"include deps/eng/tools/mk/Makefile.agent_prebuilt.defs\ninclude deps/eng/tools/mk/Makefile.agent_prebuilt.targ\n")
+	write(t, filepath.Join(c.dir, "deps/eng/tools/agent-prebuilt.sh"), "#!/bin/sh\nfor a; do last=$a; done; echo \"did=$last\"\n", 0o777)
+	for _, jobs := range []string{"-j1", "-j4"} {
+		out := c.ok(t, "make", "-s", jobs, "buildimage", "AGENT_PREBUILT_DIR="+t.TempDir())
+		if did := regexp.MustCompile(`did=.*`).FindAllString(out, -1); strings.Join(did, " ") != "did=clone did=build did=extract" {
+			t.Errorf("%s: %q", jobs, out)
+		}
+	}
+}

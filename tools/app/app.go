@@ -136,6 +136,7 @@ makefiles of this repository call; every verb can be used by hand too.`,
 	})
 	root.AddCommand(a.imageCommand(), a.flavorCommand(), a.stampCommand(), a.cacheCommand())
 	root.AddCommand(a.scripts()...)
+	root.AddCommand(a.doctorCommands()...)
 	root.SuggestionsMinimumDistance = 2
 	usageErrors(root)
 	return root

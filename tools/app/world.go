@@ -62,6 +62,16 @@ func (a *app) imageCache(sandboxed bool) (string, error) {
 	return filepath.Join(dir, "images"), err
 }
 
+// imageSource is where base images come from: a server, or a directory.
+func (a *app) imageSource() string {
+	if s := a.env.Getenv("ENGBLD_IMAGE_SOURCE"); s != "" {
+		return s
+	}
+	return defaultImageServer
+}
+
+func isURL(s string) bool { return strings.Contains(s, "://") }
+
 // open sets the world up. Own builds are looked for below bitsDirs.
 func (a *app) open(ctx context.Context, story *ui.UI, bitsDirs ...string) (*world, error) {
 	sandboxed := a.on("ENGBLD_SANDBOX")
@@ -71,10 +81,7 @@ func (a *app) open(ctx context.Context, story *ui.UI, bitsDirs ...string) (*worl
 	}
 	w := &world{offline: a.on("ENGBLD_OFFLINE")}
 	var transport http.RoundTripper
-	source := a.env.Getenv("ENGBLD_IMAGE_SOURCE")
-	if source == "" {
-		source = defaultImageServer
-	}
+	source := a.imageSource()
 	if sandboxed {
 		if w.sandbox, err = sandbox.Start(ctx, sandbox.Options{Dir: filepath.Join(cache, "server")}); err != nil {
 			return nil, err

@@ -35,25 +35,46 @@ func TestMutations(t *testing.T) {
 	must(t, tree.Put("d/link", &fstree.Node{Mode: fstree.TypeSymlink | 0o777, Target: string(bytes.Repeat([]byte("t"), 300))}))
 	must(t, tree.Link("large", "d/hard"))
 	full := writeFull(t, tree, 5)
-	good := make([]byte, full.Size)
-	_, err := full.R.ReadAt(good, 0)
+	base, err := Read(context.Background(), []Layer{full}, ReadOptions{})
 	must(t, err)
-	headers := recordOffsets(t, good)
+	tree, err = base.Tree(testTime)
+	must(t, err)
+	must(t, tree.RemoveAll("d/file-3"))
+	must(t, tree.RemoveAll("d/file-4"))
+	must(t, tree.WriteFile("d/file-9", []byte("rewritten"), 0o644))
+	must(t, tree.WriteFile("large", bytes.Repeat([]byte("other"), 70000), 0o640))
+	must(t, tree.Rename("d/link", "d/e/link"))
+	tree.Root.Child("d").Child("file-20").SetPerm(0o4711)
+	incr := writeIncrement(t, base, tree, 6)
+	var good [2][]byte
+	for i, l := range []Layer{full, incr} {
+		good[i] = make([]byte, l.Size)
+		_, err := l.R.ReadAt(good[i], 0)
+		must(t, err)
+	}
 	agree := 0
 	for i := range count {
 		r := rand.New(rand.NewPCG(seed+uint64(i), 7))
-		b := bytes.Clone(good)
-		what := mutate(r, b, headers)
-		b = reseal(b)
-		ours := verdict(b)
-		name := filepath.Join(t.TempDir(), "m.zfs")
-		must(t, os.WriteFile(name, b, 0o600))
-		theirs := oracle.Ask(t, oracle.Options{Relaxed: true}, name)
+		which := r.IntN(2)
+		b := bytes.Clone(good[which])
+		what := fmt.Sprintf("seed %d: stream %d, ", seed+uint64(i), which) + mutate(r, b, recordOffsets(t, b))
+		chain := [][]byte{reseal(b)}
+		if which == 1 {
+			chain = [][]byte{good[0], chain[0]}
+		}
+		var files []string
+		dir := t.TempDir()
+		for k, b := range chain {
+			files = append(files, filepath.Join(dir, fmt.Sprint(k)))
+			must(t, os.WriteFile(files[k], b, 0o600))
+		}
+		ours := verdict(chain)
+		theirs := oracle.Ask(t, oracle.Options{Relaxed: true}, files...)
 		switch {
 		case ours == "" && theirs.Exit != 0:
-			t.Errorf("seed %d: %s: ours has no complaint, real ZFS exits %d\n%.1500s", seed+uint64(i), what, theirs.Exit, theirs.Story)
+			t.Errorf("%s: ours has no complaint, real ZFS exits %d\n%.1500s", what, theirs.Exit, theirs.Story)
 		case ours != "" && theirs.Exit == 0:
-			t.Logf("seed %d: %s: real ZFS takes it, ours: %s", seed+uint64(i), what, ours)
+			t.Logf("%s: real ZFS takes it, ours: %s", what, ours)
 		default:
 			agree++
 		}
@@ -101,9 +122,13 @@ func mutate(r *rand.Rand, b []byte, headers []int) string {
 }
 
 // verdict is our reader's complaint, "" if it has none.
-func verdict(b []byte) string {
+func verdict(chain [][]byte) string {
 	ctx := context.Background()
-	ds, err := Read(ctx, []Layer{{R: bytes.NewReader(b), Size: int64(len(b)), Name: "mutant"}}, ReadOptions{})
+	var layers []Layer
+	for _, b := range chain {
+		layers = append(layers, Layer{R: bytes.NewReader(b), Size: int64(len(b)), Name: "mutant"})
+	}
+	ds, err := Read(ctx, layers, ReadOptions{})
 	if err != nil {
 		return err.Error()
 	}

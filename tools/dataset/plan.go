@@ -86,7 +86,9 @@ func newPlan(ctx context.Context, base *Dataset, tree *fstree.Tree, opts Options
 	if err := p.settle(); err != nil {
 		return nil, err
 	}
-	p.number()
+	if err := p.number(); err != nil {
+		return nil, err
+	}
 	p.layouts = newLayoutTable(&base.sa)
 	for i, f := range p.files {
 		if i%1024 == 0 && ctx.Err() != nil {
@@ -437,7 +439,7 @@ func (p *plan) differs(f *file) (bool, error) {
 }
 
 // number gives new objects the numbers above the base's, in walk order.
-func (p *plan) number() {
+func (p *plan) number() error {
 	next := uint64(1)
 	for _, num := range p.base.numbers {
 		next = max(next, num+uint64(p.base.objects[num].slots))
@@ -450,6 +452,10 @@ func (p *plan) number() {
 		f.num = next
 		next++
 	}
+	if next > entryObject {
+		return errors.New("the base leaves no object numbers for new files")
+	}
+	return nil
 }
 
 // attributes decides whether an object needs a record, and makes its bonus

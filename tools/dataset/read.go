@@ -134,6 +134,17 @@ type applier struct {
 	layer     int32
 	spillFlag bool
 	slab      slab
+
+	// Where the last WRITE ended: no sender steps back (section 5).
+	lastObject, lastEnd uint64
+}
+
+func (a *applier) ascending(num, offset, length uint64) error {
+	if num < a.lastObject || num == a.lastObject && offset < a.lastEnd {
+		return fmt.Errorf("object %d: data at %d comes after object %d, %d", num, offset, a.lastObject, a.lastEnd)
+	}
+	a.lastObject, a.lastEnd = num, offset+length
+	return nil
 }
 
 func (a *applier) record(rec zstream.Record, r *zstream.Reader) error {
@@ -145,6 +156,9 @@ func (a *applier) record(rec zstream.Record, r *zstream.Reader) error {
 		ds.freeObjects(rec.First, rec.First+rec.Count)
 	case zstream.Write:
 		o, err := ds.written(rec.Number, rec.Offset, rec.Length)
+		if err == nil {
+			err = a.ascending(rec.Number, rec.Offset, rec.Length)
+		}
 		if err != nil {
 			return err
 		}

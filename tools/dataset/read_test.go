@@ -18,6 +18,8 @@ import (
 	"github.com/ulikunitz/xz"
 
 	"github.com/TritonDataCenter/engbld/tools/fstree"
+	"github.com/TritonDataCenter/engbld/tools/oracle"
+	"github.com/TritonDataCenter/engbld/tools/zstream"
 )
 
 // unpack reads testdata/name with .gz or .xz behind it.
@@ -92,6 +94,9 @@ func TestFixtures(t *testing.T) {
 		name := chain[len(chain)-1]
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() && chain[0] == "zoo-full" {
+				t.Skip("short")
+			}
 			ds := open(t, chain...)
 			raw, err := unpack(name + ".listing")
 			if err != nil {
@@ -197,7 +202,7 @@ func TestRefused(t *testing.T) {
 		{[]string{"c-zstd"}, "compressed with zstd"},
 		{[]string{"formD"}, "names are normalised or case-insensitive"},
 		{[]string{"minimal-incr"}, "which is not given"},
-		{[]string{"minimal-base", "zoo-incr"}, "it is an increment on snapshot"},
+		{[]string{"minimal-base", "reuse-incr"}, "it is an increment on snapshot"},
 		{[]string{"minimal-base", "tiny-full"}, "it is a full stream, not an increment on minimal-base"},
 	} {
 		t.Run(strings.Join(tt.chain, "+"), func(t *testing.T) {
@@ -207,5 +212,176 @@ func TestRefused(t *testing.T) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// records splits a stream into records with their payloads.
+func records(t testing.TB, b []byte) [][]byte {
+	t.Helper()
+	r, err := zstream.NewReader(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := [][]byte{b[:r.Offset()]}
+	for at := r.Offset(); ; at = r.Offset() {
+		if _, err := r.Next(); err == io.EOF {
+			return out
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, b[at:r.Offset()])
+	}
+}
+
+// illumos sends the OBJECTs of 32 numbers, each with the FREE behind its blocks,
+// before their data.
+func TestIllumosOrder(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"tiny-full", "minimal-base", "reuse-full"} {
+		b, err := unpack(name + ".zfs")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out, data []byte
+		group := uint64(0)
+		for i, rec := range records(t, b) {
+			kind, num := zstream.Kind(le.Uint32(rec)), le.Uint64(rec[8:])
+			tail := kind == zstream.KindFree && le.Uint64(rec[24:]) == ^uint64(0)
+			if i == 0 || kind == zstream.KindEnd || (kind == zstream.KindObject || kind == zstream.KindFreeObjects) && num/32 != group {
+				out, data = append(out, data...), nil
+				group = num / 32
+			}
+			if kind == zstream.KindWrite || kind == zstream.KindFree && !tail || kind == zstream.KindSpill {
+				data = append(data, rec...)
+			} else {
+				out = append(out, rec...)
+			}
+		}
+		if len(out) != len(b) || bytes.Equal(out, b) {
+			t.Fatalf("%s: %d bytes of %d, or the same order", name, len(out), len(b))
+		}
+		ds, err := Read(context.Background(), []Layer{{R: bytes.NewReader(reseal(out)), Size: int64(len(out)), Name: name}}, ReadOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(mountListing(t, open(t, name)), mountListing(t, ds)); d != "" {
+			t.Errorf("%s: %.2000s", name, d)
+		}
+	}
+}
+
+type warnings []string
+
+func (w *warnings) Warnf(format string, args ...any) { *w = append(*w, fmt.Sprintf(format, args...)) }
+
+// What is odd but harmless is read with a warning.
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	b, err := unpack("tiny-full.zfs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var w warnings
+	b = append(b, "more"...)
+	if _, err := Read(context.Background(), []Layer{{R: bytes.NewReader(b), Size: int64(len(b)), Name: "x"}}, ReadOptions{Warn: &w}); err != nil {
+		t.Fatal(err)
+	}
+	if len(w) != 1 || w[0] != "stream x: 4 bytes behind its end are not looked at" {
+		t.Errorf("%q", w)
+	}
+}
+
+// Streams that contradict themselves, with right checksums.
+func TestContradictions(t *testing.T) {
+	t.Parallel()
+	good, err := unpack("rs4k.zfs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	find := func(recs [][]byte, kind zstream.Kind, num uint64) int {
+		return slices.IndexFunc(recs, func(r []byte) bool { return zstream.Kind(le.Uint32(r)) == kind && le.Uint64(r[8:]) == num })
+	}
+	const blocks = 6 // object of a file with many blocks
+	for _, tt := range []struct {
+		name string
+		edit func([][]byte) [][]byte
+		want string
+	}{
+		{"data of no object", func(r [][]byte) [][]byte {
+			return slices.Delete(r, find(r, zstream.KindObject, blocks), find(r, zstream.KindObject, blocks)+2)
+		}, "data for object 6, which does not exist"},
+		{"block size", func(r [][]byte) [][]byte {
+			le.PutUint32(r[find(r, zstream.KindObject, blocks)][24:], 8192)
+			return r
+		}, "4096 bytes of data at 0, block size 8192"},
+		{"order of data", func(r [][]byte) [][]byte {
+			i := find(r, zstream.KindWrite, blocks)
+			r[i], r[i+1] = r[i+1], r[i]
+			return r
+		}, "object 6: data at 0 comes after object 6, 8192"},
+		{"part of a block freed", func(r [][]byte) [][]byte {
+			i := find(r, zstream.KindWrite, blocks)
+			f := make([]byte, zstream.RecordSize)
+			le.PutUint32(f, uint32(zstream.KindFree))
+			le.PutUint64(f[8:], blocks)
+			le.PutUint64(f[16:], 512)
+			le.PutUint64(f[24:], 512)
+			return slices.Insert(r, i+1, f)
+		}, "hole at 512, block size 4096"},
+		{"no master node", func(r [][]byte) [][]byte { return slices.Delete(r, 1, find(r, zstream.KindObject, 2)) }, "reading the master node: object 1 does not exist"},
+		{"no root", func(r [][]byte) [][]byte {
+			i := find(r, zstream.KindObject, 34)
+			return append(r[:i:i], r[len(r)-1])
+		}, "does not exist"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := reseal(slices.Concat(tt.edit(records(t, slices.Clone(good)))...))
+			_, err := Read(context.Background(), []Layer{{R: bytes.NewReader(b), Size: int64(len(b)), Name: "x"}}, ReadOptions{})
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// Real ZFS sends what it received from us in the form of senders before 2019.
+func TestOldSenders(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("short")
+	}
+	chain := layers(t, "reuse-full", "reuse-incr")
+	dir := t.TempDir()
+	var files []string
+	for _, l := range chain {
+		files = append(files, saveLayer(t, l))
+	}
+	if _, stderr, exit := oracle.Run(t, "zrecv", append([]string{"-q", "-r", dir}, files...)...); exit != 0 {
+		t.Fatalf("zrecv: %s", stderr)
+	}
+	names, err := os.ReadFile(filepath.Join(dir, "received"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var old []Layer
+	args := []string{"-o"}
+	for _, name := range strings.Fields(string(names)) {
+		out, stderr, exit := oracle.Run(t, "zsend", append(args, dir, name)...)
+		if exit != 0 {
+			t.Fatalf("zsend: %s", stderr)
+		}
+		old = append(old, Layer{R: strings.NewReader(out), Size: int64(len(out)), Name: name})
+		args = []string{"-o", "-i", name}
+	}
+	ds, err := Read(context.Background(), old, ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := ds.begin.Flags; f&zstream.FlagSpillBlock != 0 {
+		t.Errorf("flags %#x: not the old form", f)
+	}
+	if d := cmp.Diff(mountListing(t, open(t, "reuse-full", "reuse-incr")), mountListing(t, ds)); d != "" {
+		t.Errorf("%.2000s", d)
 	}
 }

@@ -1,0 +1,239 @@
+package survey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/TritonDataCenter/engbld/tools/fstree"
+	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/pkgdb"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/plist"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/version"
+)
+
+// Image is what is known of an image.
+type Image struct {
+	Name     string                // for people: NAME@VERSION, or the stream's file name
+	Manifest *imgmanifest.Manifest // nil for a stream without one
+	Tree     *fstree.Tree          // the zone's system
+	Release  string                // of pkgsrc, such as 2024Q4; "" where the system does not say
+	Arch     string                // of pkgsrc, such as x86_64
+
+	Packages []Package // by name
+	Findings []Finding // of the audit, in its order
+	Audited  bool      // there is an audit; without one Findings say nothing
+
+	Files int   // names below the root, the root itself left out
+	Bytes int64 // of content
+
+	owners map[*fstree.Node]int // index into Packages
+}
+
+// Package is one installed package.
+type Package struct {
+	Name      string // full: curl-8.11.1
+	Base      string // curl
+	Version   string // 8.11.1
+	Comment   string
+	Homepage  string
+	License   string // as pkgsrc writes it; "" where the package does not say
+	Path      string // in pkgsrc: www/curl
+	Built     string // BUILD_DATE, as written
+	Automatic bool   // came as a dependency
+
+	Requires []string // full names of installed packages, sorted
+	Patterns []string // dependency patterns that nothing installed satisfies
+
+	Files int   // names that are there, of its packing list and its record
+	Bytes int64 // of their content
+}
+
+// Options are what is read beside the tree.
+type Options struct {
+	Name     string
+	Manifest *imgmanifest.Manifest
+	Audit    []byte // the .pkgaudit file; nil: there is none
+}
+
+// Read surveys the system in tree, which is not changed. An error means that the
+// package database cannot be read.
+func Read(ctx context.Context, tree *fstree.Tree, o Options) (*Image, error) {
+	im := &Image{Name: o.Name, Manifest: o.Manifest, Tree: tree, owners: map[*fstree.Node]int{}}
+	if m := o.Manifest; m != nil && im.Name == "" {
+		im.Name = m.NameVersion()
+	}
+	cfg, err := pkgdb.ReadConfig(tree)
+	if err != nil {
+		return nil, fmt.Errorf("%s: package configuration: %w", im.Name, err)
+	}
+	im.Release, im.Arch = cfg.Release, cfg.Arch
+	db, err := pkgdb.Open(tree, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("%s: package database: %w", im.Name, err)
+	}
+	names := db.Names()
+	best := byBase(names)
+	for _, name := range names {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		r, err := db.Record(name)
+		if errors.Is(err, fs.ErrNotExist) { // the genuine tools list it all the same
+			base, v := version.Split(name)
+			im.Packages = append(im.Packages, Package{Name: name, Base: base, Version: v})
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: package %s: %w", im.Name, Plain(name), err)
+		}
+		p := describe(r)
+		p.Requires, p.Patterns = requires(r.Plist.Deps(), names, best)
+		im.own(r, len(im.Packages))
+		db.Forget(name)
+		im.Packages = append(im.Packages, p)
+	}
+	im.Walk(func(_ string, n *fstree.Node, bytes int64) {
+		im.Files++
+		im.Bytes += bytes
+		if i, ok := im.owners[n]; ok {
+			im.Packages[i].Files++
+			im.Packages[i].Bytes += bytes
+		}
+	})
+	if o.Audit != nil {
+		im.Audited = true
+		if im.Findings, err = ParseAudit(o.Audit); err != nil {
+			return nil, fmt.Errorf("%s: audit: %w", im.Name, err)
+		}
+	}
+	return im, nil
+}
+
+// Walk calls f for every name below the root, in depth-first byte order, with
+// the bytes that count there: 0 for all names of a file but its first.
+func (im *Image) Walk(f func(name string, n *fstree.Node, bytes int64)) {
+	seen := map[*fstree.Node]bool{}
+	im.Tree.Walk(func(name string, n *fstree.Node) error {
+		if name == "." {
+			return nil
+		}
+		var bytes int64
+		if n.IsRegular() && !(n.Names() > 1 && seen[n]) {
+			bytes = n.Size()
+			if n.Names() > 1 {
+				seen[n] = true
+			}
+		}
+		f(name, n, bytes)
+		return nil
+	})
+}
+
+// Owner is the package a node belongs to, nil where it belongs to none.
+func (im *Image) Owner(n *fstree.Node) *Package {
+	if i, ok := im.owners[n]; ok {
+		return &im.Packages[i]
+	}
+	return nil
+}
+
+// Package finds an installed package by its full name.
+func (im *Image) Package(name string) *Package {
+	i, ok := slices.BinarySearchFunc(im.Packages, name, func(p Package, name string) int { return strings.Compare(p.Name, name) })
+	if !ok {
+		return nil
+	}
+	return &im.Packages[i]
+}
+
+// Unowned is what belongs to no package: names and bytes.
+func (im *Image) Unowned() (files int, bytes int64) {
+	files, bytes = im.Files, im.Bytes
+	for _, p := range im.Packages {
+		files -= p.Files
+		bytes -= p.Bytes
+	}
+	return files, bytes
+}
+
+func describe(r *pkgdb.Record) Package {
+	one := func(key string) string {
+		if v := r.BuildInfo[key]; len(v) > 0 {
+			return v[0]
+		}
+		return ""
+	}
+	p := Package{
+		Name: r.Name, Comment: r.Comment, Homepage: one("HOMEPAGE"), License: one("LICENSE"),
+		Path: one("PKGPATH"), Built: one("BUILD_DATE"), Automatic: r.Automatic,
+	}
+	p.Base, p.Version = version.Split(r.Name)
+	return p
+}
+
+// own enters the nodes of a record. Names are looked up as pkg_info would, with
+// links on the way followed inside of the tree, but the last not. Where two
+// lists name one file, the first package has it.
+func (im *Image) own(r *pkgdb.Record, index int) {
+	claim := func(n *fstree.Node) {
+		if _, taken := im.owners[n]; !taken && !n.IsDir() {
+			im.owners[n] = index
+		}
+	}
+	cwd := ""
+	for _, e := range r.Plist.Entries {
+		switch {
+		case e.Kind == plist.Cwd:
+			cwd = e.Arg
+		case e.Kind == plist.File && !e.Ignored:
+			if n, err := im.Tree.Lstat(path.Join("/", cwd, e.Arg)); err == nil {
+				claim(n)
+			}
+		}
+	}
+	dir, err := im.Tree.Stat(r.Dir)
+	if err != nil || !dir.IsDir() {
+		return
+	}
+	im.owners[dir] = index
+	for _, name := range dir.List() {
+		claim(dir.Child(name))
+	}
+}
+
+// byBase groups full names by the name without version.
+func byBase(names []string) map[string][]string {
+	m := map[string][]string{}
+	for _, n := range names {
+		base, _ := version.Split(n)
+		m[base] = append(m[base], n)
+	}
+	return m
+}
+
+// requires finds the installed packages that satisfy dependency patterns. Most
+// patterns begin with the name of the package; the others try all.
+func requires(patterns, names []string, base map[string][]string) (found, missing []string) {
+	for _, p := range patterns {
+		name, ok := "", false
+		if end := strings.IndexAny(p, "<>={}[*?"); end > 0 {
+			name, ok, _ = version.Best(p, base[strings.TrimSuffix(p[:end], "-")])
+		}
+		if !ok {
+			name, ok, _ = version.Best(p, names)
+		}
+		if ok {
+			found = append(found, name)
+		} else {
+			missing = append(missing, p)
+		}
+	}
+	slices.Sort(found)
+	slices.Sort(missing)
+	return slices.Compact(found), slices.Compact(missing)
+}

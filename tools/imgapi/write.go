@@ -24,6 +24,28 @@ import (
 // same command again is safe.
 var ErrUnknown = errors.New("whether it has happened is not known")
 
+// ErrNeeded is the origin of an image that would be left without it.
+var ErrNeeded = errors.New("it is the origin of another image")
+
+// GetAdmin is Get with the fields for administrators, which needs a signature.
+func (c *Client) GetAdmin(ctx context.Context, uuid string) (*imgmanifest.Manifest, error) {
+	if err := checkUUID(uuid); err != nil {
+		return nil, err
+	}
+	q := c.channelQuery()
+	q.Set("inclAdminFields", "true")
+	r := request{method: http.MethodGet, path: "/images/" + uuid, query: q, what: "get image " + uuid}
+	body, err := c.getJSON(ctx, r, maxManifest)
+	if err != nil {
+		return nil, err
+	}
+	m, err := imgmanifest.Parse(body)
+	if err != nil {
+		return nil, c.wrap(r, err)
+	}
+	return m, nil
+}
+
 // In returns the same client for another channel, "" for the server's default
 // one.
 func (c *Client) In(channel string) *Client {
@@ -436,7 +458,7 @@ func (c *Client) checkDependents(ctx context.Context, uuid, channel string, last
 	}
 	for _, other := range all {
 		if other.Origin() == uuid && (last || slices.Contains(other.Channels(), channel)) {
-			return fault.WithHint(fault.Policy.Errorf("image %s is the origin of %s (%s), which needs it", uuid, other.UUID(), other.NameVersion()),
+			return fault.WithHint(fault.Policy.Errorf("image server %s: delete image %s: %w: %s (%s)", c.Server(), uuid, ErrNeeded, other.UUID(), other.NameVersion()),
 				"delete that image first, or disable this one")
 		}
 	}

@@ -22,3 +22,7 @@ func SignAs(user, identity string, places sshsign.Places, now func() time.Time) 
 	}
 	return sshsign.IMGAPI(user, key, now)
 }
+
+// NewTransport returns the transport a Client uses where Options has none, to
+// be wrapped.
+func NewTransport(insecure bool) *http.Transport { return newTransport(insecure) }

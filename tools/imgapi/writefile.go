@@ -23,6 +23,8 @@ const MaxFile = 20 << 30
 type Content struct {
 	imgmanifest.File // sha1 and size may be unknown ("", 0) for a URL
 
+	Storage string // local or manta, a wish; "" leaves it to the server
+
 	Open func() (io.ReadCloser, error) // from the beginning, once for each attempt
 	URL  string                        // https:, fetched by the server; may hold a signature, is in no message
 
@@ -42,6 +44,8 @@ func (f *Content) check(uuid string) error {
 		return bad("compression %q is none of %s", f.Compression, strings.Join(imgmanifest.Compressions(), ", "))
 	case f.SHA1 != "" && !imgmanifest.ValidSHA1(f.SHA1):
 		return bad("%q is no SHA-1", f.SHA1)
+	case f.Storage != "" && f.Storage != "local" && f.Storage != "manta":
+		return bad("storage %q is neither local nor manta", f.Storage)
 	case (f.Open == nil) == (f.URL == ""):
 		return bad("either a file or an address is needed")
 	case f.Open != nil && (f.SHA1 == "" || f.Size <= 0):
@@ -80,6 +84,9 @@ func (c *Client) AddFile(ctx context.Context, uuid string, f Content) (*imgmanif
 	}
 	if f.DatasetGUID != "" {
 		q.Set("dataset_guid", f.DatasetGUID)
+	}
+	if f.Storage != "" {
+		q.Set("storage", f.Storage)
 	}
 	r := request{path: "/images/" + uuid + "/file", query: q, what: "add file to image " + uuid}
 	var m *imgmanifest.Manifest

@@ -71,7 +71,7 @@ func (a *app) withImages(cmd *cobra.Command, f func(*imgstore.Store) error) erro
 	if err != nil {
 		return err
 	}
-	s, err := imgstore.Open(imgstore.Options{CacheDir: dir, Sandbox: sandboxed, Offline: true, Log: a.ui(), Now: a.env.Now})
+	s, err := imgstore.Open(imgstore.Options{CacheDir: dir, Sandbox: sandboxed, Marked: a.namedSource(), Offline: true, Log: a.ui(), Now: a.env.Now})
 	if err != nil {
 		return err
 	}

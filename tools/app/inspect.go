@@ -200,7 +200,7 @@ func (o *opener) chain(ctx context.Context, id string, sandboxed bool, dirs ...s
 	if err != nil {
 		return nil, err
 	}
-	s, err := imgstore.Open(imgstore.Options{CacheDir: cache, OwnDirs: dirs, Sandbox: sandboxed, Offline: true, Log: o.a.ui(), Now: o.a.env.Now})
+	s, err := imgstore.Open(imgstore.Options{CacheDir: cache, OwnDirs: dirs, Sandbox: sandboxed, Marked: o.a.namedSource(), Offline: true, Log: o.a.ui(), Now: o.a.env.Now})
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -56,19 +58,36 @@ func (a *app) cacheRoot(sandboxed bool) (string, error) {
 	return dir, err
 }
 
-// imageCache is where images are kept.
+// imageCache is where images are kept. A source that the user named has a cache
+// of its own: what it gives is not mixed with what the usual servers give, and
+// what they gave does not hide what is wrong with it.
 func (a *app) imageCache(sandboxed bool) (string, error) {
-	dir, err := a.cacheRoot(sandboxed)
-	return filepath.Join(dir, "images"), err
+	source := a.env.Getenv("ENGBLD_IMAGE_SOURCE")
+	if source == "" {
+		dir, err := a.cacheRoot(sandboxed)
+		return filepath.Join(dir, "images"), err
+	}
+	if !isURL(source) {
+		source = a.abs(source)
+	}
+	dir, err := a.cacheRoot(a.on("ENGBLD_SANDBOX"))
+	return filepath.Join(dir, "sources", fmt.Sprintf("%x", sha256.Sum256([]byte(source)))[:16], "images"), err
 }
 
 // imageSource is where base images come from: a server, or a directory.
 func (a *app) imageSource() string {
-	if s := a.env.Getenv("ENGBLD_IMAGE_SOURCE"); s != "" {
+	s := a.env.Getenv("ENGBLD_IMAGE_SOURCE")
+	switch {
+	case s == "":
+		return defaultImageServer
+	case isURL(s):
 		return s
 	}
-	return defaultImageServer
+	return a.abs(s)
 }
+
+// namedSource tells whether the user said where base images come from.
+func (a *app) namedSource() bool { return a.env.Getenv("ENGBLD_IMAGE_SOURCE") != "" }
 
 func isURL(s string) bool { return strings.Contains(s, "://") }
 
@@ -87,7 +106,9 @@ func (a *app) open(ctx context.Context, story *ui.UI, bitsDirs ...string) (*worl
 			return nil, err
 		}
 		transport = w.sandbox.Transport(nil)
-		source = w.sandbox.ImageURL()
+		if !a.namedSource() {
+			source = w.sandbox.ImageURL()
+		}
 		w.offline = false // its servers are on this machine
 		story.Infof("sandbox: made-up images and packages, no network")
 	}
@@ -104,10 +125,13 @@ func (a *app) open(ctx context.Context, story *ui.UI, bitsDirs ...string) (*worl
 		w.close()
 		return nil, err
 	}
-	w.images, err = imgstore.Open(imgstore.Options{
-		CacheDir: filepath.Join(cache, "images"), Sources: []imgstore.Source{from}, OwnDirs: bitsDirs,
-		Sandbox: w.sandbox != nil, Offline: w.offline, Log: story, Now: a.env.Now,
-	})
+	images, err := a.imageCache(sandboxed)
+	if err == nil {
+		w.images, err = imgstore.Open(imgstore.Options{
+			CacheDir: images, Sources: []imgstore.Source{from}, OwnDirs: bitsDirs,
+			Sandbox: sandboxed, Marked: a.namedSource(), Offline: w.offline, Log: story, Now: a.env.Now,
+		})
+	}
 	if err != nil {
 		w.close()
 		return nil, err

@@ -51,6 +51,7 @@ type Component struct {
 var (
 	packageName = regexp.MustCompile(`^[A-Za-z0-9_.,+-]+$`) // spec engbld-interface.md section 4.10
 	fileName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]*$`)
+	fileVersion = regexp.MustCompile(`^[A-Za-z0-9_.+-]+$`) // outside of git a stamp begins with its dash
 )
 
 // Check returns the first thing that makes the request impossible, before any
@@ -59,8 +60,11 @@ func (r *Request) Check() error {
 	bad := func(format string, args ...any) error {
 		return fault.Usage.Errorf("build request: "+format, args...)
 	}
-	for _, f := range []struct{ what, value string }{{"name", r.Name}, {"image prefix", r.Prefix}, {"version", r.Version}} {
-		if !fileName.MatchString(f.value) || len(f.value) > 200 {
+	for _, f := range []struct {
+		what, value string
+		form        *regexp.Regexp
+	}{{"name", r.Name, fileName}, {"image prefix", r.Prefix, fileName}, {"version", r.Version, fileVersion}} {
+		if !f.form.MatchString(f.value) || len(f.value) > 200 {
 			return bad("%s %q cannot be part of a file name", f.what, f.value)
 		}
 	}

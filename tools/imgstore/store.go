@@ -28,6 +28,11 @@ type Options struct {
 	OwnDirs  []string         // bits directories: DIR/*.imgmanifest and DIR/*/*.imgmanifest with their files
 	Sandbox  bool             // the build runs in the sandbox: of own builds, only those with its mark are seen; otherwise images with the mark are refused
 	Offline  bool             // ask no source that needs the network
+
+	// Marked takes images with the sandbox's mark also in a real build: the
+	// user named a source that has them. Give such a store a cache of its own.
+	Marked bool
+
 	Log      Log              // nil is silent
 	Now      func() time.Time // nil is time.Now
 }
@@ -208,6 +213,9 @@ func (s *Store) ask(ctx context.Context, uuid string) (*located, error) {
 }
 
 func (s *Store) hint() string {
+	if s.opts.Marked {
+		return "look into that source, or unset ENGBLD_IMAGE_SOURCE for the usual one"
+	}
 	if s.opts.Sandbox {
 		return "the sandbox holds one base image for each pkgsrc release; an image on top of them must be built in the sandbox first"
 	}
@@ -245,7 +253,7 @@ func (s *Store) check(l *located, uuid string) error {
 
 // admit keeps images of the sandbox out of real builds.
 func (s *Store) admit(l *located) error {
-	if s.opts.Sandbox || !l.manifest.Sandbox() {
+	if s.opts.Sandbox || s.opts.Marked || !l.manifest.Sandbox() {
 		return nil
 	}
 	return fault.WithHint(fault.Policy.Errorf("base image %s (%s, from %s) was made in the sandbox: its contents are made up",

@@ -23,18 +23,18 @@ type Log interface {
 
 // Options say where images are looked for.
 type Options struct {
-	CacheDir string           // made if missing; one for sandbox builds, another for real ones
-	Sources  []Source         // asked in this order
-	OwnDirs  []string         // bits directories: DIR/*.imgmanifest and DIR/*/*.imgmanifest with their files
-	Sandbox  bool             // the build runs in the sandbox: of own builds, only those with its mark are seen; otherwise images with the mark are refused
-	Offline  bool             // ask no source that needs the network
+	CacheDir string   // made if missing; one for sandbox builds, another for real ones
+	Sources  []Source // asked in this order
+	OwnDirs  []string // bits directories: DIR/*.imgmanifest and DIR/*/*.imgmanifest with their files
+	Sandbox  bool     // the build runs in the sandbox: of own builds, only those with its mark are seen; otherwise images with the mark are refused
+	Offline  bool     // ask no source that needs the network
 
 	// Marked takes images with the sandbox's mark also in a real build: the
 	// user named a source that has them. Give such a store a cache of its own.
 	Marked bool
 
-	Log      Log              // nil is silent
-	Now      func() time.Time // nil is time.Now
+	Log Log              // nil is silent
+	Now func() time.Time // nil is time.Now
 }
 
 // Source is a place that holds images besides own builds and cache.

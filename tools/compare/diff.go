@@ -71,7 +71,7 @@ type FileChange struct {
 	Path     string   `json:"path"` // odd bytes as \ooo
 	Change   Change   `json:"change"`
 	What     []string `json:"what,omitempty"`    // of a changed one: type, mode, owner, content, target, device, links, time
-	Package  string   `json:"package,omitempty"` // without version; of A where it was removed
+	Package  string   `json:"package,omitempty"` // without version, or a group of package survey; of A where it was removed
 	OldBytes int64    `json:"old_bytes"`
 	NewBytes int64    `json:"new_bytes"`
 }
@@ -168,7 +168,7 @@ func unpaired(old, new []*survey.Package, out *[]PackageChange) (restOld, restNe
 		switch {
 		case p.Built != q.Built:
 			*out = append(*out, PackageChange{p.Base, Rebuilt, p.Version, q.Version, p.Bytes, q.Bytes})
-		case p.Bytes != q.Bytes:
+		case p.Payload != q.Payload:
 			*out = append(*out, PackageChange{p.Base, Resized, p.Version, q.Version, p.Bytes, q.Bytes})
 		}
 	}
@@ -338,5 +338,5 @@ func owner(im *survey.Image, n *fstree.Node) string {
 	if p := im.Owner(n); p != nil {
 		return p.Base
 	}
-	return ""
+	return im.Group(n)
 }

@@ -22,13 +22,15 @@ type Usage struct {
 	Directory *Dir           `json:"directory"` // the root
 }
 
-// PackageUsage is the size of one package. The empty name stands for all files
-// of no package.
+// PackageUsage is the size of one package. Names in parentheses stand for files
+// of no single package.
 type PackageUsage struct {
 	Name  string `json:"name"` // full
 	Files int    `json:"files"`
 	Bytes int64  `json:"bytes"`
 }
+
+const noPackage = "(no package)"
 
 // Dir is a directory and all below it.
 type Dir struct {
@@ -46,8 +48,17 @@ func Measure(im *survey.Image, depth int) *Usage {
 	for _, p := range im.Packages {
 		u.Packages = append(u.Packages, PackageUsage{p.Name, p.Files, p.Bytes})
 	}
-	if files, bytes := im.Unowned(); files > 0 {
-		u.Packages = append(u.Packages, PackageUsage{"", files, bytes})
+	rest := map[string]*PackageUsage{survey.Database: {Name: survey.Database}, survey.NoGroup: {Name: noPackage}}
+	rest[survey.Several] = rest[survey.NoGroup] // directories, without bytes
+	im.Walk(func(_ string, n *fstree.Node, bytes int64) {
+		if p := rest[im.Group(n)]; p != nil {
+			p.Files, p.Bytes = p.Files+1, p.Bytes+bytes
+		}
+	})
+	for _, g := range []string{survey.Database, survey.NoGroup} {
+		if rest[g].Files > 0 {
+			u.Packages = append(u.Packages, *rest[g])
+		}
 	}
 	slices.SortFunc(u.Packages, func(a, b PackageUsage) int {
 		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), strings.Compare(a.Name, b.Name))
@@ -121,11 +132,7 @@ func (u *Usage) WriteText(w io.Writer, o UsageOptions) error {
 				u.row(t, rest.Bytes, rest.Files, fmt.Sprintf("%d more (--all)", len(u.Packages)-i))
 				break
 			}
-			name := plain(p.Name)
-			if name == "" {
-				name = "(no package)"
-			}
-			u.row(t, p.Bytes, p.Files, name)
+			u.row(t, p.Bytes, p.Files, plain(p.Name))
 		}
 		t.flush("  ")
 	}

@@ -31,8 +31,20 @@ type Image struct {
 	Files int   // names below the root, the root itself left out
 	Bytes int64 // of content
 
-	owners map[*fstree.Node]int // index into Packages
+	owners map[*fstree.Node]int // index into Packages, or one of the groups below
 }
+
+// What files are that belong to no single package; no package has such a name.
+const (
+	Database = "(package database)" // what pkgsrc keeps about packages, beside their records
+	Several  = "(several packages)" // directories that hold files of packages only
+	NoGroup  = ""                   // all else
+)
+
+const (
+	inDatabase = -1
+	inSeveral  = -2
+)
 
 // Package is one installed package.
 type Package struct {
@@ -49,8 +61,9 @@ type Package struct {
 	Requires []string // full names of installed packages, sorted
 	Patterns []string // dependency patterns that nothing installed satisfies
 
-	Files int   // names that are there, of its packing list and its record
-	Bytes int64 // of their content
+	Files   int   // names that are there: of its packing list, its record, and directories that hold nothing else
+	Bytes   int64 // of their content
+	Payload int64 // of the files of its packing list alone
 }
 
 // Options are what is read beside the tree.
@@ -97,12 +110,22 @@ func Read(ctx context.Context, tree *fstree.Tree, o Options) (*Image, error) {
 		db.Forget(name)
 		im.Packages = append(im.Packages, p)
 	}
+	records := map[*fstree.Node]bool{}
+	for _, dir := range []string{cfg.DBDir, cfg.RefcountDir} {
+		if n, err := tree.Stat(dir); err == nil && n.IsDir() && n != tree.Root {
+			im.bookkeeping(n, records)
+		}
+	}
+	im.directories(tree.Root)
 	im.Walk(func(_ string, n *fstree.Node, bytes int64) {
 		im.Files++
 		im.Bytes += bytes
-		if i, ok := im.owners[n]; ok {
+		if i, ok := im.owners[n]; ok && i >= 0 {
 			im.Packages[i].Files++
 			im.Packages[i].Bytes += bytes
+			if !records[n] {
+				im.Packages[i].Payload += bytes
+			}
 		}
 	})
 	if o.Audit != nil {
@@ -136,10 +159,25 @@ func (im *Image) Walk(f func(name string, n *fstree.Node, bytes int64)) {
 
 // Owner is the package a node belongs to, nil where it belongs to none.
 func (im *Image) Owner(n *fstree.Node) *Package {
-	if i, ok := im.owners[n]; ok {
+	if i, ok := im.owners[n]; ok && i >= 0 {
 		return &im.Packages[i]
 	}
 	return nil
+}
+
+// Group is the full name of the package a node belongs to, else Database,
+// Several or NoGroup.
+func (im *Image) Group(n *fstree.Node) string {
+	switch i, ok := im.owners[n]; {
+	case !ok:
+		return NoGroup
+	case i == inDatabase:
+		return Database
+	case i == inSeveral:
+		return Several
+	default:
+		return im.Packages[i].Name
+	}
 }
 
 // Package finds an installed package by its full name.
@@ -149,16 +187,6 @@ func (im *Image) Package(name string) *Package {
 		return nil
 	}
 	return &im.Packages[i]
-}
-
-// Unowned is what belongs to no package: names and bytes.
-func (im *Image) Unowned() (files int, bytes int64) {
-	files, bytes = im.Files, im.Bytes
-	for _, p := range im.Packages {
-		files -= p.Files
-		bytes -= p.Bytes
-	}
-	return files, bytes
 }
 
 func describe(r *pkgdb.Record) Package {
@@ -200,10 +228,50 @@ func (im *Image) own(r *pkgdb.Record, index int) {
 	if err != nil || !dir.IsDir() {
 		return
 	}
-	im.owners[dir] = index
 	for _, name := range dir.List() {
 		claim(dir.Child(name))
 	}
+}
+
+// bookkeeping enters what the package database holds beside the records, and
+// tells in all what is below it.
+func (im *Image) bookkeeping(dir *fstree.Node, all map[*fstree.Node]bool) {
+	for _, name := range dir.List() {
+		n := dir.Child(name)
+		all[n] = true
+		if n.IsDir() {
+			im.bookkeeping(n, all)
+		} else if _, taken := im.owners[n]; !taken {
+			im.owners[n] = inDatabase
+		}
+	}
+}
+
+// directories gives each directory to the package that alone has files in it.
+// It returns the owner, and false where there is a file of no group.
+func (im *Image) directories(dir *fstree.Node) (owner int, all bool) {
+	none := true
+	all = true
+	for _, name := range dir.List() {
+		n := dir.Child(name)
+		i, ok := im.owners[n]
+		if n.IsDir() {
+			i, ok = im.directories(n)
+		}
+		switch {
+		case !ok:
+			all = false
+		case none:
+			owner, none = i, false
+		case owner != i:
+			owner = inSeveral
+		}
+	}
+	if none || !all {
+		return 0, false
+	}
+	im.owners[dir] = owner
+	return owner, true
 }
 
 // byBase groups full names by the name without version.

@@ -28,6 +28,7 @@ func testTree(t *testing.T) *fstree.Tree {
 	write("opt/local/etc/pkg_install.conf", "PKG_DBDIR=/opt/local/pkg\n")
 	write("opt/local/bin/one", "12345")
 	write("opt/local/lib/libtwo.so", "123")
+	write("opt/local/pkg/pkgdb.byfile.db", "made up")
 	if err := tree.Link("opt/local/bin/one", "opt/local/bin/uno"); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +60,7 @@ func TestRead(t *testing.T) {
 		len("about one-1.0\n") + len("LICENSE=mit\nHOMEPAGE=https://example.invalid/\n"))
 	want := Package{
 		Name: "one-1.0", Base: "one", Version: "1.0", Comment: "about one-1.0", Homepage: "https://example.invalid/", License: "mit",
-		Requires: []string{"two-2.1nb1"}, Patterns: []string{"missing>=1"}, Files: 6, Bytes: 5 + record,
+		Requires: []string{"two-2.1nb1"}, Patterns: []string{"missing>=1"}, Files: 7, Bytes: 5 + record, Payload: 5,
 	}
 	if d := cmp.Diff(want, *one); d != "" {
 		t.Error(d)
@@ -71,9 +72,17 @@ func TestRead(t *testing.T) {
 	if p := im.Owner(motd); p != two { // a path that climbs ends at the root
 		t.Errorf("etc/motd is of %+v", p)
 	}
-	files, bytes := im.Unowned()
-	if files <= 0 || bytes <= 0 || bytes >= im.Bytes {
-		t.Errorf("%d files, %d of %d bytes belong to no package", files, bytes, im.Bytes)
+	for name, want := range map[string]string{
+		"opt": NoGroup, "opt/local/bin": "one-1.0", "opt/local/lib": "two-2.1nb1", "opt/local/pkg": Several, "opt/local/pkg/one-1.0": "one-1.0",
+		"opt/local/pkg/pkgdb.byfile.db": Database, "opt/local/etc": NoGroup, "opt/local/etc/pkg_install.conf": NoGroup,
+	} {
+		n, err := im.Tree.Lstat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := im.Group(n); got != want {
+			t.Errorf("%s is of %q, want %q", name, got, want)
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ func (a *app) imageCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "image", Short: "Build images and look into them"}
 	cmd.AddCommand(a.imageBuildCommand(), a.imageMakeCommand(), a.imageLegacyCommand())
 	cmd.AddCommand(a.inspectCommands()...)
+	cmd.AddCommand(a.compareCommands()...)
 	return cmd
 }
 

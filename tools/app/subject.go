@@ -1,0 +1,261 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/TritonDataCenter/engbld/tools/dataset"
+	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+	"github.com/TritonDataCenter/engbld/tools/imgstore"
+	"github.com/TritonDataCenter/engbld/tools/inspect"
+	"github.com/TritonDataCenter/engbld/tools/survey"
+	"github.com/google/uuid"
+)
+
+// subjectHelp explains what the verbs about whole images take for one.
+const subjectHelp = `
+
+IMAGE is a flavor (its newest build in bits/), a manifest with its file beside
+it, a stream file (plain or compressed), or the uuid of an image in bits/, in
+the cache or on the image server.`
+
+// subject is an image that a command names, with what stands beside it.
+type subject struct {
+	o      *opener
+	layers []dataset.Layer
+	images []imgstore.Image // as layers; none for bare streams
+	name   string           // of a bare stream
+
+	manifest string // path of the manifest; "" where there is none on disk
+}
+
+// subject finds an image. Its files stay open until the opener is closed.
+func (o *opener) subject(ctx context.Context, name string) (*subject, error) {
+	s := &subject{o: o, name: filepath.Base(name)}
+	sandboxed := o.a.on("ENGBLD_SANDBOX")
+	id, err := uuid.Parse(name)
+	switch {
+	case len(o.bases) > 0:
+	case err == nil:
+		s.manifest, _ = newest(o.a.ownManifests(), func(m *imgmanifest.Manifest) bool { return m.UUID() == id.String() && m.Sandbox() == sandboxed })
+		return s, s.chain(ctx, id.String(), sandboxed)
+	default:
+		if _, err := os.Stat(o.a.abs(name)); errors.Is(err, fs.ErrNotExist) && !strings.ContainsRune(name, filepath.Separator) {
+			return s, s.flavor(ctx, name, sandboxed)
+		}
+		if m := manifestBeside(o.a.abs(name)); m != nil {
+			s.manifest = manifestPath(o.a.abs(name))
+			return s, s.chain(ctx, m.UUID(), m.Sandbox())
+		}
+	}
+	s.layers, err = o.layers(ctx, name)
+	return s, err
+}
+
+// flavor finds the newest build of a flavor.
+func (s *subject) flavor(ctx context.Context, name string, sandboxed bool) error {
+	set, err := s.o.a.flavors()
+	if err != nil {
+		return err
+	}
+	f, err := set.Lookup(name)
+	if err != nil {
+		return fault.WithHint(err, "name a manifest, an image file, a uuid or a flavor: engbld flavor list")
+	}
+	path, m := newest(s.o.a.ownManifests(), func(m *imgmanifest.Manifest) bool { return m.Name() == f.Name && m.Sandbox() == sandboxed })
+	if m == nil {
+		return fault.WithHint(fault.Usage.Errorf("%s: no build of it in %s", f.Name, s.o.a.bitsDir(s.o.a.top(), "")), "engbld image build %s", f.Name)
+	}
+	s.manifest = path
+	return s.chain(ctx, m.UUID(), m.Sandbox())
+}
+
+// chain opens the image and all it is based on: own builds and the cache first,
+// then the image server.
+func (s *subject) chain(ctx context.Context, id string, sandboxed bool) error {
+	a := s.o.a
+	dirs := []string{a.bitsDir(a.top(), "")}
+	if s.manifest != "" {
+		dirs = append([]string{filepath.Dir(s.manifest)}, dirs...)
+	}
+	cache, err := a.imageCache(sandboxed)
+	if err != nil {
+		return err
+	}
+	store, err := imgstore.Open(imgstore.Options{CacheDir: cache, OwnDirs: dirs, Sandbox: sandboxed, Offline: true, Log: quietLog{a}, Now: a.env.Now})
+	if err != nil {
+		return err
+	}
+	images, err := store.Chain(ctx, id)
+	if err != nil && sandboxed == a.on("ENGBLD_SANDBOX") {
+		w, openErr := a.open(ctx, a.ui(), dirs...)
+		if openErr != nil {
+			return openErr
+		}
+		defer w.close()
+		images, err = w.images.Chain(ctx, id)
+	}
+	if err != nil {
+		return fault.WithHint(err, "build it, or on it, once, so that it is in bits/ or the cache")
+	}
+	for _, img := range images {
+		f, err := img.Open()
+		if err != nil {
+			return err
+		}
+		s.o.files = append(s.o.files, f)
+		s.layers = append(s.layers, dataset.Layer{R: f, Size: img.Size, Name: img.Manifest.NameVersion()})
+	}
+	s.images = images
+	return nil
+}
+
+// survey reads the image.
+func (s *subject) survey(ctx context.Context) (*survey.Image, error) {
+	o := survey.Options{Name: s.name}
+	if n := len(s.images); n > 0 {
+		o.Name, o.Manifest = "", s.images[n-1].Manifest
+	}
+	if path := s.beside(".pkgaudit"); path != "" {
+		raw, err := readBounded(path, maxBeside)
+		if err != nil {
+			return nil, fault.Step.Wrap(err)
+		}
+		o.Audit = raw
+	}
+	return s.read(ctx, s.layers, o)
+}
+
+// origin reads the image that this one is based on, nil where there is none.
+func (s *subject) origin(ctx context.Context) (*survey.Image, error) {
+	n := len(s.layers) - 1
+	if n < 1 {
+		return nil, nil
+	}
+	o := survey.Options{Name: s.layers[n-1].Name}
+	if len(s.images) > 0 {
+		o.Name, o.Manifest = "", s.images[n-1].Manifest
+	}
+	return s.read(ctx, s.layers[:n], o)
+}
+
+func (s *subject) read(ctx context.Context, layers []dataset.Layer, o survey.Options) (*survey.Image, error) {
+	im, err := inspect.Open(ctx, layers, dataset.ReadOptions{Warn: s.o.a.ui()})
+	if err != nil {
+		return nil, err
+	}
+	if !s.o.whole {
+		if im, err = im.Chroot("root"); err != nil {
+			return nil, fault.Step.Errorf("%s: the system in the image: %w", o.Name, err)
+		}
+	}
+	sv, err := survey.Read(ctx, im.Tree, o)
+	return sv, fault.Step.Wrap(err)
+}
+
+// maxBeside bounds what is read whole of files beside an image (bytes).
+const maxBeside = 16 << 20
+
+// beside is the path of the file with the manifest's name and another suffix,
+// "" where there is none.
+func (s *subject) beside(suffixes ...string) string {
+	stem := stemOf(s.manifest)
+	if stem == "" {
+		return ""
+	}
+	for _, suffix := range suffixes {
+		if fi, err := os.Stat(stem + suffix); err == nil && fi.Mode().IsRegular() {
+			return stem + suffix
+		}
+	}
+	return ""
+}
+
+func stemOf(manifest string) string {
+	for _, suffix := range []string{".imgmanifest", ".manifest"} {
+		if stem, ok := strings.CutSuffix(manifest, suffix); ok {
+			return stem
+		}
+	}
+	return ""
+}
+
+// manifestPath is the manifest of an image file, or name where it is one.
+func manifestPath(name string) string {
+	for _, suffix := range imageSuffixes() {
+		if stem, ok := strings.CutSuffix(name, suffix); ok {
+			for _, m := range []string{".imgmanifest", ".manifest"} {
+				if _, err := os.Stat(stem + m); err == nil {
+					return stem + m
+				}
+			}
+		}
+	}
+	return name
+}
+
+func imageSuffixes() []string { return []string{".zfs.gz", ".zfs.bz2", ".zfs.xz", ".zfs"} }
+
+// ownManifests lists the manifests of own builds.
+func (a *app) ownManifests() []string {
+	bits := a.bitsDir(a.top(), "")
+	var list []string
+	for _, pattern := range []string{"*.imgmanifest", "*/*.imgmanifest"} {
+		names, _ := fs.Glob(os.DirFS(bits), pattern)
+		for _, n := range names {
+			list = append(list, filepath.Join(bits, n))
+		}
+	}
+	return list
+}
+
+// newest is the last published of the manifests that want accepts.
+func newest(paths []string, want func(*imgmanifest.Manifest) bool) (string, *imgmanifest.Manifest) {
+	type found struct {
+		path string
+		m    *imgmanifest.Manifest
+		time int64
+	}
+	var list []found
+	for _, p := range paths {
+		if m := manifestBeside(p); m != nil && want(m) {
+			fi, err := os.Stat(p)
+			if err == nil {
+				list = append(list, found{p, m, fi.ModTime().UnixNano()})
+			}
+		}
+	}
+	if len(list) == 0 {
+		return "", nil
+	}
+	last := slices.MaxFunc(list, func(a, b found) int {
+		return cmp.Or(strings.Compare(a.m.PublishedAt(), b.m.PublishedAt()), cmp.Compare(a.time, b.time), strings.Compare(a.path, b.path))
+	})
+	return last.path, last.m
+}
+
+func readBounded(path string, limit int64) ([]byte, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if fi.Size() > limit {
+		return nil, fmt.Errorf("%s has %d bytes, more than the %d that are read", path, fi.Size(), limit)
+	}
+	return os.ReadFile(path)
+}
+
+// quietLog tells of warnings only: where an image came from is no news to one
+// who looks into it.
+type quietLog struct{ a *app }
+
+func (l quietLog) Infof(format string, args ...any) { l.a.ui().Detailf(format, args...) }
+func (l quietLog) Warnf(format string, args ...any) { l.a.ui().Warnf(format, args...) }

@@ -2,9 +2,11 @@
 // links, with file content by reference. It is what packages are installed into
 // and what images are written from.
 //
-// Nothing here touches a disk. Owners and modes are data, so no root rights are
-// needed, and a path can never leave the tree: symbolic links are followed
-// inside it, with absolute targets taken as below its root, as after chroot(2).
+// A Tree itself touches no disk; ReadDir, ReadRoot, WriteDir and UpdateDir go
+// between a tree and a directory of this machine. Owners and modes are data, so
+// no root rights are needed, and a path can never leave the tree: symbolic links
+// are followed inside it, with absolute targets taken as below its root, as
+// after chroot(2).
 //
 // Memory grows with the number of nodes, never with their content.
 //

@@ -55,6 +55,30 @@ func (t *Tree) Sub(path string) (*Tree, error) {
 	return &Tree{Root: n, Now: t.Now}, nil
 }
 
+// Clone returns a tree of its own nodes, which share their content with t's.
+func (t *Tree) Clone() *Tree {
+	seen := map[*Node]*Node{}
+	var clone func(n *Node) *Node
+	clone = func(n *Node) *Node {
+		c := seen[n]
+		if c == nil {
+			dup := *n
+			c = &dup
+			c.children, c.links = nil, 0
+			for _, name := range n.List() {
+				c.Add(name, clone(n.children[name]))
+			}
+			if n.links > 1 {
+				seen[n] = c
+			}
+		}
+		return c
+	}
+	root := clone(t.Root)
+	root.links = t.Root.links
+	return &Tree{Root: root, Now: t.Now}
+}
+
 func pathError(op, path string, err error) error {
 	return &fs.PathError{Op: op, Path: path, Err: err}
 }

@@ -8,6 +8,10 @@
 // are followed inside it, with absolute targets taken as below its root, as
 // after chroot(2).
 //
+// Trees come from datasets, tar archives (ReadTar) and directories (ReadDir);
+// Overlay lays one over another as rsync does. Content of archives and
+// directories waits in a Spool, a temporary file.
+//
 // Memory grows with the number of nodes, never with their content.
 //
 // A Tree and its nodes are not safe for concurrent change; concurrent reading

@@ -126,7 +126,7 @@ var find = sync.OnceValues(func() (string, error) {
 
 var (
 	programs = []string{"zrecv", "zls", "zsend", "zmkfs"}
-	sources  = []string{"Makefile", "check-stream", "feed.c", "feed.h", "handmade.py", "zls.c", "zmkfs.c", "zo.c", "zo.h", "zrecv.c", "zsend.c"}
+	sources  = []string{"Makefile", "check-stream", "feed.c", "feed.h", "handmade.py", "selftest", "zls.c", "zmkfs.c", "zo.c", "zo.h", "zrecv.c", "zsend.c"}
 )
 
 func complete(dir string) error {

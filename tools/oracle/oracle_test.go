@@ -39,3 +39,14 @@ func TestRefusal(t *testing.T) {
 		t.Errorf("exit %d\n%s", r.Exit, r.Story)
 	}
 }
+
+// TestSelftest spoils good streams in 36 ways; each must be answered as it
+// should. It takes a minute, so only with ENGBLD_SOAK.
+func TestSelftest(t *testing.T) {
+	if os.Getenv("ENGBLD_SOAK") == "" {
+		t.Skip("ENGBLD_SOAK is not set")
+	}
+	if out, stderr, exit := oracle.Run(t, "selftest"); exit != 0 {
+		t.Errorf("exit %d\n%s%s", exit, out, stderr)
+	}
+}

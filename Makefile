@@ -17,7 +17,8 @@
 #:   make check                  format, vet, generated files
 #:   make cross                  compile for every system engbld runs on
 #:   make gen                    write what is generated from images/*/flavor.toml
-#:   make bench                  run the benchmarks
+#:   make bench                  measure against other tools; BENCH=quick: small
+#:                               inputs, BENCH=long: also what takes long
 #:   make dist                   programs for machines without Go, in build/dist
 #:   make clean, make distclean  remove what was made; distclean: the images, too
 #
@@ -60,7 +61,7 @@ test:
 
 .PHONY: bench
 bench:
-	@$(_ENGBLD_TEST_ENV) $(_ENGBLD_GO) test -run '^$$' -bench . -benchmem ./...
+	@$(_ENGBLD_TEST_ENV) $(_ENGBLD_GO) run ./tools/bench $(BENCH_ARGS)
 
 .PHONY: check-go
 check-go:

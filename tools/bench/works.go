@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+
+	"github.com/TritonDataCenter/engbld/tools/dataset"
+	"github.com/TritonDataCenter/engbld/tools/fstree"
+	"github.com/TritonDataCenter/engbld/tools/imgstore"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/install"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/repository"
+	"github.com/klauspost/pgzip"
+)
+
+// measuredFunc is the measured part of a piece of work.
+type measuredFunc = func(ctx context.Context) (size, amount int64, err error)
+
+var stamp = fstree.Time{Sec: stampTime}
+
+// writeInput: the increment that adds Content to a zone without files.
+type writeInput struct {
+	Base    string // its stream
+	Content bulk
+	Out     string
+	Gzip    bool
+}
+
+func writeWork(ctx context.Context, in writeInput) (measuredFunc, error) {
+	f, err := os.Open(in.Base)
+	if err != nil {
+		return nil, err
+	}
+	b, err := dataset.Read(ctx, []dataset.Layer{{R: f, Size: fileSize(in.Base), Name: "base"}}, dataset.ReadOptions{})
+	if err != nil {
+		return nil, err
+	}
+	t, err := b.Tree(stamp)
+	if err != nil {
+		return nil, err
+	}
+	content, err := os.Open(in.Content.Path)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.Content.tree(t, "root/usr/lib", content); err != nil {
+		return nil, err
+	}
+	out, err := os.Create(in.Out)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) (int64, int64, error) {
+		var w io.WriteCloser = out
+		if in.Gzip {
+			if w, err = pgzip.NewWriterLevel(out, pgzip.DefaultCompression); err != nil {
+				return 0, 0, err
+			}
+		}
+		stats, err := dataset.WriteIncrement(ctx, w, b, t, dataset.Options{ToGUID: 77, ToName: "zones/bench@final", CreationTime: stampTime, Now: stamp})
+		if e := w.Close(); err == nil {
+			err = e
+		}
+		return fileSize(in.Out), stats.Bytes, err
+	}, nil
+}
+
+// baseInput: a base image from a directory of images, read and indexed.
+type baseInput struct {
+	Source, UUID, Cache string
+}
+
+func baseWork(ctx context.Context, in baseInput) (measuredFunc, error) {
+	src, err := imgstore.NewDir(in.Source)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) (int64, int64, error) {
+		store, err := imgstore.Open(imgstore.Options{CacheDir: in.Cache, Sources: []imgstore.Source{src}})
+		if err != nil {
+			return 0, 0, err
+		}
+		chain, err := store.Chain(ctx, in.UUID)
+		if err != nil {
+			return 0, 0, err
+		}
+		var layers []dataset.Layer
+		for _, img := range chain {
+			f, err := img.Open()
+			if err != nil {
+				return 0, 0, err
+			}
+			layers = append(layers, dataset.Layer{R: f, Size: img.Size, Name: img.Manifest.NameVersion()})
+		}
+		ds, err := dataset.Read(ctx, layers, dataset.ReadOptions{})
+		if err != nil {
+			return 0, 0, err
+		}
+		_ = ds
+		return layers[0].Size, layers[0].Size, nil
+	}, nil
+}
+
+// installInput: signed packages into a tree.
+type installInput struct {
+	Packages packages
+}
+
+func installWork(ctx context.Context, in installInput) (measuredFunc, error) {
+	keyring, err := in.Packages.keyring()
+	if err != nil {
+		return nil, err
+	}
+	t, err := zone(keyring, in.Packages.signed())
+	if err != nil {
+		return nil, err
+	}
+	root, err := t.Sub("root")
+	if err != nil {
+		return nil, err
+	}
+	set, err := repository.OpenSet([]string{in.Packages.signed()}, repository.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) (int64, int64, error) {
+		spool, err := fstree.NewSpool("")
+		if err != nil {
+			return 0, 0, err
+		}
+		defer spool.Close()
+		i, err := install.New(ctx, install.Options{Root: root, Repos: set, Spool: spool})
+		if err != nil {
+			return 0, 0, err
+		}
+		if err := i.Add(ctx, in.Packages.names()); err != nil {
+			return 0, 0, err
+		}
+		return 0, int64(len(i.Changes())), i.Finish(ctx)
+	}, nil
+}

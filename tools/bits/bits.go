@@ -88,6 +88,7 @@ type Request struct {
 	Subdirs   []string // only these below Dir; none: everything
 
 	AllowDirty bool // a stamp of a changed work tree is no error
+	ListAll    bool // artifacts.txt names md5sums.txt and the pointers, too, as is usual for an object store
 
 	Parallel int                              // files at once; 0 is 4
 	Now      func() time.Time                 // for the time it took; nil is time.Now
@@ -172,7 +173,7 @@ func Upload(ctx context.Context, store Store, req Request) (*Result, error) {
 			return nil, err
 		}
 	}
-	if err := replaceText(artifacts, addresses(store, up)); err != nil {
+	if err := replaceText(artifacts, addresses(store, req, res)); err != nil {
 		return nil, fault.Step.Errorf("writing the list of this upload: %w", err)
 	}
 	var sent int
@@ -421,10 +422,17 @@ func sums(up []Uploaded) string {
 }
 
 // addresses is the text of artifacts.txt.
-func addresses(store Store, up []Uploaded) string {
+func addresses(store Store, req Request, res *Result) string {
 	var b strings.Builder
-	for _, u := range up {
-		b.WriteString(store.Address(u.As) + "\n")
+	say := func(name string) { b.WriteString(store.Address(name) + "\n") }
+	for _, u := range res.Files {
+		say(u.As)
+	}
+	if req.ListAll {
+		say(path.Join(res.Stamp, sumsName))
+		for _, p := range res.Pointers {
+			say(p)
+		}
 	}
 	return b.String()
 }

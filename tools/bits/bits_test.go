@@ -127,7 +127,9 @@ func TestUpload(t *testing.T) {
 	}
 
 	// Again: nothing is sent, the same is there.
-	again, err := bits.Upload(t.Context(), bits.OpenDir(dest), request(dir))
+	req := request(dir)
+	req.ListAll = true
+	again, err := bits.Upload(t.Context(), bits.OpenDir(dest), req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,6 +140,10 @@ func TestUpload(t *testing.T) {
 	}
 	if after, _ := os.ReadFile(filepath.Join(dest, stamp, "md5sums.txt")); !bytes.Equal(after, sums) {
 		t.Error("md5sums.txt differs the second time")
+	}
+	more := string(artifacts) + dest + "/" + stamp + "/md5sums.txt\n" + dest + "/master-latest\n"
+	if all, _ := os.ReadFile(filepath.Join(dir, "artifacts.txt")); string(all) != more {
+		t.Errorf("artifacts.txt with everything in it:\n%s", all)
 	}
 }
 

@@ -45,7 +45,7 @@ was uploaded.`,
 				getenv = func(string) string { return "" }
 			}
 			req.AllowDirty = getenv("ENGBLD_BITS_UPLOAD_ALLOW_DIRTY") != ""
-			req.Now, req.Infof = deps.Now, deps.Infof
+			req.Now, req.Infof, req.ListAll = deps.Now, deps.Infof, !local
 			if dest == "" {
 				return missing("the destination", "-d")
 			}

@@ -30,7 +30,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// emptyData is a sandbox without images.
+// tester runs command lines against a server.
 type tester struct {
 	t     *testing.T
 	url   string
@@ -273,20 +273,20 @@ func TestGetFile(t *testing.T) {
 	}
 }
 
-// Golden files of every form of list.
-func TestFormats(t *testing.T) {
-	t.Parallel()
+// formatServer answers with images of all kinds and remembers what was asked.
+func formatServer(t *testing.T) (*httptest.Server, *[]string) {
+	t.Helper()
+	asked := new([]string)
 	const zero, other = imgmanifest.ZeroUUID, "22222222-2222-4333-8444-555555555555"
 	list := `[
 {"v":2,"uuid":"` + uuidOf(1) + `","owner":"` + zero + `","name":"base","version":"1.0","state":"active","disabled":false,"public":true,"published_at":"2024-01-02T03:04:05.123Z","type":"zone-dataset","os":"smartos","files":[{"sha1":"x","size":1000,"compression":"gzip","stor":"local"}],"tags":{"a":"<b>"},"channels":["dev","staging"]},
 {"v":2,"uuid":"` + uuidOf(2) + `","owner":"` + zero + `","name":"app","version":"2.0","state":"active","disabled":false,"public":false,"published_at":"2024-01-03T03:04:05Z","type":"zone-dataset","os":"smartos","files":[{"sha1":"x","size":20,"compression":"gzip"}],"origin":"` + uuidOf(1) + `","description":"an app","channels":["dev"]},
 {"v":2,"uuid":"` + uuidOf(3) + `","owner":"` + zero + `","name":"app","version":"1.9","state":"disabled","disabled":true,"public":false,"published_at":"2024-01-03T03:04:05.500Z","type":"zvol","os":"linux","nic_driver":"virtio","disk_driver":"virtio","cpu_type":"host","image_size":10240,"files":[],"origin":"` + uuidOf(1) + `","channels":[]},
 {"v":2,"uuid":"` + uuidOf(4) + `","owner":"` + other + `","name":"app","version":"0.1","state":"unactivated","disabled":false,"public":false,"type":"lx-dataset","os":"linux","image_size":900,"homepage":"http://h.test/","urn":"a:b:c","generate_passwords":true,"origin":"` + uuidOf(9) + `"},
-{"v":2,"uuid":"` + uuidOf(5) + `","owner":"` + zero + `","name":"leaf","version":"3","state":"active","disabled":false,"public":false,"published_at":"2024-01-04T03:04:05Z","type":"zone-dataset","os":"smartos","origin":"` + uuidOf(2) + `"}
+{"v":2,"uuid":"` + uuidOf(5) + `","owner":"` + zero + `","name":"leaf","version":"10","description":"","state":"active","disabled":false,"public":false,"published_at":"2024-01-04T03:04:05Z","type":"zone-dataset","os":"smartos","origin":"` + uuidOf(2) + `"}
 ]`
-	var asked []string
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked = append(asked, r.URL.RequestURI())
+		*asked = append(*asked, r.URL.RequestURI())
 		w.Header().Set("Content-Type", "application/json")
 		switch {
 		case r.URL.Path == "/channels":
@@ -297,7 +297,14 @@ func TestFormats(t *testing.T) {
 			io.WriteString(w, list)
 		}
 	}))
-	defer srv.Close()
+	t.Cleanup(srv.Close)
+	return srv, asked
+}
+
+// Golden files of every form of list.
+func TestFormats(t *testing.T) {
+	t.Parallel()
+	srv, asked := formatServer(t)
 	x := &tester{t: t, url: srv.URL, as: "updates", dir: t.TempDir(), env: map[string]string{"UPDATES_IMGADM_URL": srv.URL}}
 	var got strings.Builder
 	for _, tt := range []struct{ args, asked string }{
@@ -313,6 +320,8 @@ func TestFormats(t *testing.T) {
 		{"list -o published,published_at,published_date,type,os,urn,nic_driver,disk_driver,cpu_type", "/images"},
 		{"list -o image_size,generate_passwords,description,origin,flags,size,stor,homepage,channels", "/images"},
 		{"list -H -o name,version -s name,-version", "/images"},
+		{"list -H -o name,version -s version", "/images"}, // as numbers
+		{"list -H -o description,name", "/images"},
 		{"list -H -o name,image_size -s image_size", "/images"},
 		{"list -H -o name,image_size -s -image_size", "/images"},
 		{"list -H -o name,size -s size", "/images"}, // a derived column sorts nothing
@@ -327,13 +336,13 @@ func TestFormats(t *testing.T) {
 		{"channels -H -o default,name", "/channels"},
 		{"channels -j", "/channels"},
 	} {
-		asked = nil
+		*asked = nil
 		out, errs, code := x.run(strings.Fields(tt.args)...)
 		if code != 0 || errs != "" {
 			t.Errorf("%s: code %d %q", tt.args, code, errs)
 		}
-		if len(asked) != 1 || asked[0] != tt.asked {
-			t.Errorf("%s: asked %q, want %s", tt.args, asked, tt.asked)
+		if len(*asked) != 1 || (*asked)[0] != tt.asked {
+			t.Errorf("%s: asked %q, want %s", tt.args, *asked, tt.asked)
 		}
 		fmt.Fprintf(&got, "$ updates-imgadm %s\n%s", tt.args, out)
 	}
@@ -350,7 +359,7 @@ func TestFormats(t *testing.T) {
 	if d := cmp.Diff(string(want), got.String()); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}
-	asked = nil
+	*asked = nil
 	for want, args := range map[string]string{
 		"(Usage): \"foo\" is no filter":                                           "list foo",
 		"(Usage): there is no column \"x\"":                                       "list -o uuid,x",
@@ -369,8 +378,8 @@ func TestFormats(t *testing.T) {
 	} {
 		x.fails("updates-imgadm: error "+want, strings.Fields(args)...)
 	}
-	if asked != nil {
-		t.Errorf("asked %q", asked)
+	if *asked != nil {
+		t.Errorf("asked %q", *asked)
 	}
 }
 

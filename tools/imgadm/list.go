@@ -87,13 +87,13 @@ func (a *app) list(ctx context.Context) error {
 		return a.writeList(images)
 	}
 	if a.flags.has("tree") {
-		return writeTable(a.Stdout, a.columnNames(columns), treeRows(images, columns))
+		return a.table(columns, treeRows(images, columns))
 	}
 	rows := make([][]string, len(images))
 	for i, m := range images {
 		rows[i] = row(m, columns)
 	}
-	return writeTable(a.Stdout, a.columnNames(columns), rows)
+	return a.table(columns, rows)
 }
 
 func listDefault(filter url.Values) []string {
@@ -152,8 +152,8 @@ func latest(images []*imgmanifest.Manifest) []*imgmanifest.Manifest {
 	return out
 }
 
-// sortImages sorts by raw fields: numbers as numbers, all else as text, what is
-// missing first.
+// sortImages sorts by raw fields: what can be read as a number as numbers, all
+// else as text, what is missing first.
 func sortImages(images []*imgmanifest.Manifest, fields []string) {
 	slices.SortStableFunc(images, func(x, y *imgmanifest.Manifest) int {
 		for _, f := range fields {
@@ -182,8 +182,8 @@ func compareJSON(a, b json.RawMessage) int {
 	if n := cmp.Compare(missing(a), missing(b)); n != 0 || missing(a) == 0 {
 		return n
 	}
-	var x, y float64
-	if json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil {
+	x, okX := number(a)
+	if y, ok := number(b); ok && okX {
 		return cmp.Compare(x, y)
 	}
 	var s, t string
@@ -194,6 +194,27 @@ func compareJSON(a, b json.RawMessage) int {
 		t = string(b)
 	}
 	return cmp.Compare(s, t)
+}
+
+// number reads a number, true and false, or text that looks like a number.
+func number(raw json.RawMessage) (float64, bool) {
+	var s string
+	switch {
+	case string(raw) == "true":
+		return 1, true
+	case string(raw) == "false":
+		return 0, true
+	case json.Unmarshal(raw, &s) != nil:
+		s = string(raw)
+	case strings.TrimSpace(s) == "":
+		return 0, true
+	}
+	s = strings.TrimSpace(s)
+	if strings.Trim(s, "0123456789.eE+-") != "" {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	return f, err == nil
 }
 
 var fraction = regexp.MustCompile(`\.\d+Z$`)
@@ -212,16 +233,24 @@ func column(m *imgmanifest.Manifest, name string) string {
 		raw, _ := json.Marshal(s)
 		return cell(raw)
 	}
-	switch name {
-	case "published":
-		return text(fraction.ReplaceAllString(m.PublishedAt(), "Z"))
-	case "published_date":
-		p := m.PublishedAt()
+	p := m.PublishedAt()
+	switch {
+	case p == "":
+	case name == "published":
+		return text(fraction.ReplaceAllString(p, "Z"))
+	case name == "published_date":
 		return text(p[:min(10, len(p))])
+	}
+	switch name {
 	case "flags":
-		return text(imageFlags(m))
+		if s := imageFlags(m); s != "" {
+			return s
+		}
+		return "-"
 	case "channels":
-		return text(strings.Join(m.Channels(), ","))
+		if _, ok := m.Get(name); ok {
+			return text(strings.Join(m.Channels(), ","))
+		}
 	case "size", "stor":
 		raw, _ := m.Get("files")
 		var files []map[string]json.RawMessage
@@ -247,15 +276,16 @@ func imageFlags(m *imgmanifest.Manifest) (s string) {
 	return s
 }
 
-// treeRows puts images below their origins. An origin that is not in the list
-// has a row of its own, with ??? where nothing is known.
+// treeRows puts images below their origins, groups in the order of their
+// roots' uuids. An origin that is not in the list has a row of its own, with
+// ??? where nothing is known.
 func treeRows(images []*imgmanifest.Manifest, columns []string) (rows [][]string) {
 	listed := make(map[string]bool)
 	for _, m := range images {
 		listed[m.UUID()] = true
 	}
 	children := make(map[string][]*imgmanifest.Manifest)
-	var roots []string // uuids, "" is an image without origin
+	var roots []string // uuids
 	byUUID := make(map[string]*imgmanifest.Manifest)
 	for _, m := range images {
 		byUUID[m.UUID()] = m
@@ -281,9 +311,12 @@ func treeRows(images []*imgmanifest.Manifest, columns []string) (rows [][]string
 			cells = row(m, columns)
 		} else {
 			for _, c := range columns {
-				if c == "uuid" {
+				switch c {
+				case "uuid":
 					cells = append(cells, uuid)
-				} else {
+				case "flags":
+					cells = append(cells, "X")
+				default:
 					cells = append(cells, "???")
 				}
 			}
@@ -299,6 +332,7 @@ func treeRows(images []*imgmanifest.Manifest, columns []string) (rows [][]string
 			show(m.UUID(), strings.Repeat("    ", depth)+branch, depth+1)
 		}
 	}
+	slices.Sort(roots)
 	for _, r := range roots {
 		show(r, "", 0)
 	}
@@ -336,7 +370,7 @@ func (a *app) channels(ctx context.Context) error {
 	for _, ch := range list {
 		rows = append(rows, channelRow(ch, columns))
 	}
-	return writeTable(a.Stdout, a.columnNames(columns), rows)
+	return a.table(columns, rows)
 }
 
 func channelRow(ch imgapi.Channel, columns []string) []string {
@@ -349,7 +383,7 @@ func channelRow(ch imgapi.Channel, columns []string) []string {
 		case c == "default" && ch.Default:
 			s = "true"
 		case c == "default":
-			s = ""
+			s = "-"
 		}
 		raw, _ := json.Marshal(s)
 		cells[i] = cell(raw)

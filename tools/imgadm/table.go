@@ -9,14 +9,16 @@ import (
 )
 
 // writeTable writes columns padded to their widest cell, two blanks apart; the
-// last one is not padded. Without rows there is the header, or an empty line.
-func writeTable(w io.Writer, header []string, rows [][]string) error {
-	lines := rows
-	if header != nil {
-		lines = append([][]string{header}, rows...)
+// last one is not padded. A header that is not shown counts for the width, too.
+// Without rows there is the header, or an empty line.
+func writeTable(w io.Writer, header []string, hide bool, rows [][]string) error {
+	all := append([][]string{header}, rows...)
+	lines := all
+	if hide {
+		lines = rows
 	}
 	var widths []int
-	for _, line := range lines {
+	for _, line := range all {
 		for i, cell := range line {
 			if i == len(widths) {
 				widths = append(widths, 0)
@@ -41,16 +43,13 @@ func writeTable(w io.Writer, header []string, rows [][]string) error {
 	return err
 }
 
-// columnNames makes a header of columns, nil with -H.
-func (a *app) columnNames(columns []string) []string {
-	if a.flags.has("no-header") {
-		return nil
-	}
+// table writes rows below the columns' names, which -H hides.
+func (a *app) table(columns []string, rows [][]string) error {
 	names := make([]string, len(columns))
 	for i, c := range columns {
 		names[i] = strings.ToUpper(c)
 	}
-	return names
+	return writeTable(a.Stdout, names, a.flags.has("no-header"), rows)
 }
 
 // cell writes a JSON value as text: strings as they are, objects compact,
@@ -63,9 +62,6 @@ func cell(raw json.RawMessage) string {
 	case json.Unmarshal(raw, &s) == nil:
 	default:
 		s = string(raw)
-	}
-	if s == "" {
-		return "-"
 	}
 	// A value must not break the table or move a terminal's cursor.
 	return strings.Map(func(r rune) rune {

@@ -199,6 +199,7 @@ func TestRustBootstrap(t *testing.T) {
 	// RMTREE, are not included.
 	w := newWorldIn(t, "component", rust+"print-%:\n\t@echo '$*=$($*)'\n").sunOS()
 	w.make = []string{"CURL=curl", "SHELL=/bin/sh"}
+	w.stub("gtar", `exec tar "$@"`)
 	w.put("rust-toolchain.toml", "[toolchain]\n  channel = \"1.77.2\" # because\n")
 	w.put("target/x", "")
 	w.want("RUST_TOOLCHAIN", "1.77.2")
@@ -212,7 +213,7 @@ func TestRustBootstrap(t *testing.T) {
 	w.stub("curl", `while [ $# -gt 1 ]; do case $1 in -o) out=$2;; esac; shift; done; cp served "$out"`)
 	w.ok("-j4", "all")
 	w.ok("all")
-	if w.calls("rust-cargo build") != 2 || w.calls("curl") != 1 {
+	if w.calls("rust-cargo build") != 2 || w.calls("curl") != 1 || w.calls("gtar") != 1 {
 		t.Errorf("cargo ran %d times, %d downloads", w.calls("rust-cargo build"), w.calls("curl"))
 	}
 	w.ok("clean")

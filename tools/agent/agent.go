@@ -402,13 +402,28 @@ func (a *Agent) Build(ctx context.Context, environ []string) error {
 				return fault.Unfit.Errorf("building %s: neither gmake nor make is on the PATH", a.opts.Repo)
 			}
 		}
-		env := append(environ[:len(environ):len(environ)], "ENGBLD_SKIP_VALIDATE_BUILDENV=true")
+		env := append(ownEnviron(environ), "ENGBLD_SKIP_VALIDATE_BUILDENV=true")
 		if err := a.run(ctx, a.clone(), env, gmake, strings.Fields(a.opts.Targets)...); err != nil {
 			return err
 		}
 		_, err = a.Archive()
 		return err
 	})
+}
+
+// ownEnviron leaves out what a make hands on to makes below it: the agent's
+// build is one of its own, for which what was set on the component's command
+// line does not hold.
+func ownEnviron(environ []string) []string {
+	var env []string
+	for _, e := range environ {
+		switch name, _, _ := strings.Cut(e, "="); name {
+		case "MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "ENGBLD_TIMESTAMP":
+		default:
+			env = append(env, e)
+		}
+	}
+	return env
 }
 
 // carries tells whether the archive's name holds the commit, dirty or not as

@@ -86,7 +86,7 @@ func source(t *testing.T, branch string) (dir string, git func(args ...string)) 
 		}
 	}
 	git("init", "-q", "-b", branch)
-	put(t, filepath.Join(dir, "Makefile"), "release:\n\t@[ \"$$ENGBLD_SKIP_VALIDATE_BUILDENV\" = true ]\n\techo x >>builds\n"+
+	put(t, filepath.Join(dir, "Makefile"), "BRANCH=own\nrelease:\n\t@[ $(BRANCH) = own ]\n\t@[ \"$$ENGBLD_SKIP_VALIDATE_BUILDENV\" = true ]\n\techo x >>builds\n"+
 		"\tmkdir -p build && tar czf build/ag-$$(git symbolic-ref --short HEAD)-20200101T000000Z-g$$(git rev-parse --short HEAD).tar.gz Makefile\n")
 	put(t, filepath.Join(dir, ".gitignore"), "build\nbuilds\n")
 	git("add", ".")
@@ -138,7 +138,7 @@ func TestCloneBuildExtract(t *testing.T) {
 		if err := a.Clone(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.Build(t.Context(), os.Environ()); err != nil {
+		if err := a.Build(t.Context(), append(os.Environ(), "MAKEFLAGS= -- BRANCH=other", "MAKELEVEL=1")); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -5,12 +5,18 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 
+	"github.com/TritonDataCenter/engbld/tools/dataset"
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/filelock"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
 	"github.com/TritonDataCenter/engbld/tools/imgstore"
+	"github.com/TritonDataCenter/engbld/tools/lock"
+	"github.com/TritonDataCenter/engbld/tools/plan"
 )
 
 // Story takes what people are told while a build runs.
@@ -22,9 +28,12 @@ type Story interface {
 }
 
 // Images finds base images: a whole origin chain, the image without an origin
-// first, with verified streams on disk. imgstore.Store is one.
+// first, with verified streams on disk; a manifest alone; what is on disk. Own
+// builds are registered there. imgstore.Store is one.
 type Images interface {
 	Chain(ctx context.Context, uuid string) ([]imgstore.Image, error)
+	Manifest(ctx context.Context, uuid string) (*imgmanifest.Manifest, error)
+	Du() ([]imgstore.Usage, error)
 	Register(ctx context.Context, manifestPath, filePath string) error
 }
 
@@ -43,24 +52,97 @@ type Options struct {
 	Sandbox       bool          // the image is marked as made in the sandbox
 	AllowForeign  bool          // programs of other systems are no error
 	Story         Story         //
+
+	Lock      *lock.Lock   // pins the inputs; nil takes what the servers have
+	LockFile  string       // where Lock was read, for messages
+	Renew     []string     // of Lock, these packages are looked for anew, with what they need; VulnerabilitiesName is the list
+	Inputs    *lock.Inputs // where files are looked for by digest first; nil is nowhere
+	Records   lock.Records // where each build leaves its record; "" is nowhere
+	WriteLock bool         // the record is written beside the image too, as PREFIX-VERSION.lock
+	Policy    *Policy      // of the audit; nil only reports
+	Keep      bool         // of a build that fails, leave what there is for a look
+	Again     bool         // build even if the same image is there already
 }
+
+// VulnerabilitiesName stands for the vulnerability list among packages to renew.
+const VulnerabilitiesName = "pkg-vulnerabilities"
 
 // Result is a finished image.
 type Result struct {
 	Manifest                          *imgmanifest.Manifest
-	ManifestPath, FilePath, AuditPath string // AuditPath is "" without audit
+	ManifestPath, FilePath, AuditPath string       // AuditPath is "" without audit
+	Record                            *lock.Record // its inputs
+	Timings                           []Timing     // of the steps that ran
+	Reused                            bool         // nothing was to do
 }
 
-// step is one named part of a build. A step that is not wanted says why.
+// Timing is how long a step took.
+type Timing struct {
+	Step string
+	Took time.Duration
+}
+
+// step is one named part of a build. One that is not wanted says why in skip, one
+// that is in why; inputs, which may be nil, tells beforehand what it takes in.
 type step struct {
-	name string
-	skip string
-	run  func(context.Context) error
+	name, skip, why string
+	inputs          func(context.Context) ([]plan.Input, error)
+	run             func(context.Context) error
 }
 
 // Run builds the image r asks for. Until it returns without an error, nothing
-// has appeared or changed under a final name in opts.Out.
+// has appeared or changed under a final name in opts.Out. Where the lock shows
+// that the same image is there already, whole, nothing is done.
 func Run(ctx context.Context, r Request, opts Options) (*Result, error) {
+	p, err := start(ctx, r, opts)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	if res := p.reuse(ctx); res != nil {
+		opts.Story.Step("done", "image %s was built from the same inputs already", res.Manifest.UUID())
+		return res, nil
+	}
+	if err := p.run(ctx, p.steps()); err != nil {
+		p.keep(ctx)
+		return nil, err
+	}
+	return p.result, nil
+}
+
+// Resolve runs the steps up to the audit and returns the lock that pins what they
+// took in. Nothing is left behind.
+func Resolve(ctx context.Context, r Request, opts Options) (*lock.Lock, error) {
+	var l *lock.Lock
+	err := resolve(ctx, r, opts, func(p *portable) (err error) {
+		l, err = p.lock()
+		return err
+	})
+	return l, err
+}
+
+// resolve runs the steps up to the audit, then done, and leaves nothing behind.
+func resolve(ctx context.Context, r Request, opts Options, done func(*portable) error) error {
+	dir, err := os.MkdirTemp(opts.TempDir, tempPrefix+"resolve-*")
+	if err != nil {
+		return fault.Step.Errorf("%s: %w", r.Name, err)
+	}
+	defer os.RemoveAll(dir)
+	opts.Out = dir
+	p, err := start(ctx, r, opts)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	steps := p.steps()
+	end := slices.IndexFunc(steps, func(s step) bool { return s.name == "finish" })
+	if err := p.run(ctx, steps[:end]); err != nil {
+		return err
+	}
+	return done(p)
+}
+
+func start(ctx context.Context, r Request, opts Options) (*portable, error) {
 	if err := r.Check(); err != nil {
 		return nil, err
 	}
@@ -68,22 +150,53 @@ func Run(ctx context.Context, r Request, opts Options) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: output: %w", r.Name, err)
 	}
-	defer out.close()
-	p := &portable{req: r, opts: opts, out: out}
-	defer p.close()
-	for _, s := range p.steps() {
+	return &portable{req: r, opts: opts, out: out}, nil
+}
+
+// run runs the steps that are wanted, in order.
+func (p *portable) run(ctx context.Context, steps []step) error {
+	for _, s := range steps {
 		if s.skip != "" {
-			opts.Story.Detailf("%s: not needed: %s", s.name, s.skip)
+			p.opts.Story.Detailf("%s: not needed: %s", s.name, s.skip)
 			continue
 		}
 		if err := context.Cause(ctx); err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", r.Name, s.name, err)
+			return fmt.Errorf("%s: %s: %w", p.req.Name, s.name, err)
 		}
+		begin := time.Now()
 		if err := s.run(ctx); err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", r.Name, s.name, fault.Step.Wrap(err))
+			return fmt.Errorf("%s: %s: %w", p.req.Name, s.name, fault.Step.Wrap(err))
+		}
+		p.timings = append(p.timings, Timing{s.name, time.Since(begin)})
+	}
+	if p.result != nil {
+		p.result.Timings = p.timings
+	}
+	return nil
+}
+
+// keep leaves what a failed build made so far, and a list of the files it has in
+// memory. The next build in the directory cleans it up.
+func (p *portable) keep(ctx context.Context) {
+	if !p.opts.Keep {
+		return
+	}
+	p.out.kept = true
+	if p.tree != nil {
+		lines, err := dataset.Listing(context.WithoutCancel(ctx), p.tree, dataset.ListOptions{NoSums: true, Base: p.base})
+		if err == nil {
+			err = p.out.write(p.name(".listing"), []byte(strings.Join(lines, "\n")+"\n"))
+		}
+		if err != nil {
+			p.opts.Story.Warnf("the tree cannot be listed: %v", err)
 		}
 	}
-	return p.result, nil
+	for _, f := range p.out.temps {
+		p.opts.Story.Warnf("kept: %s", f)
+	}
+	if len(p.out.temps) == 0 {
+		p.opts.Story.Warnf("there was nothing to keep yet")
+	}
 }
 
 // output is the directory results go to, locked against other builds.
@@ -91,6 +204,7 @@ type output struct {
 	dir   string
 	lock  *filelock.Lock
 	temps []string
+	kept  bool // temps stay
 }
 
 const tempPrefix = ".engbld-"
@@ -153,7 +267,9 @@ func (o *output) publish(names ...string) error {
 
 func (o *output) close() {
 	for _, f := range o.temps {
-		os.Remove(f)
+		if !o.kept {
+			os.Remove(f)
+		}
 	}
 	o.lock.Remove()
 }

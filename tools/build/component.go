@@ -11,6 +11,7 @@ import (
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fstree"
+	"github.com/TritonDataCenter/engbld/tools/lock"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/sniff"
 )
 
@@ -44,6 +45,10 @@ func (p *portable) addComponent(ctx context.Context) error {
 			return err
 		}
 		p.inputs = append(p.inputs, "component "+digest)
+		p.components = append(p.components, lock.Component{Path: part.path, Digest: digest})
+		if err := p.checkComponent(digest); err != nil {
+			return err
+		}
 		stats, err := fstree.Overlay(ctx, p.root, tree, fstree.OverlayOptions{Warn: p.opts.Story})
 		if err != nil {
 			return fmt.Errorf("%s: %w", part.path, err)

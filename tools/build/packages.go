@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,9 +11,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/fstree"
+	"github.com/TritonDataCenter/engbld/tools/lock"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/audit"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/install"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/pkgdb"
@@ -23,8 +26,19 @@ const maxVulnerabilities = 64 << 20 // bytes of a vulnerability list; real ones 
 
 // packages is the state of the package steps.
 type packages struct {
-	in      *install.Installer
-	sources []string // addresses in is working with
+	in       *install.Installer
+	sources  []string // addresses in is working with
+	repos    repository.Set
+	changes  []install.Change
+	upgraded int // of them, so many by the step upgrade
+	keys     *lock.Keyring
+	keyring  openpgp.EntityList
+
+	entries map[string]*repository.Entry // what the summaries in use say of the changes
+	known   []lock.Index                 // packages that supersede what was removed
+	initial []string                     // full names installed in the base
+	pinned  string                       // directory that stands for the repositories, with a lock
+	pins    map[string]pin               // what is in it, by full name
 }
 
 func (p *portable) upgrade(ctx context.Context) error {
@@ -32,8 +46,10 @@ func (p *portable) upgrade(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.opts.Story.Step("upgrade", "all packages, from %s", strings.Join(p.pkgs.sources, " "))
-	return in.FullUpgrade(ctx)
+	p.opts.Story.Step("upgrade", "all packages, from %s", p.from())
+	err = in.FullUpgrade(ctx)
+	p.pkgs.upgraded = len(in.Changes())
+	return err
 }
 
 func (p *portable) addPackages(ctx context.Context) error {
@@ -43,6 +59,14 @@ func (p *portable) addPackages(ctx context.Context) error {
 	}
 	p.opts.Story.Step("packages", "%s", strings.Join(p.req.Packages, " "))
 	return in.Add(ctx, p.req.Packages)
+}
+
+// from says where packages come from.
+func (p *portable) from() string {
+	if p.opts.Lock != nil {
+		return fmt.Sprintf("the lock (%d packages)", len(p.opts.Lock.Packages))
+	}
+	return strings.Join(p.pkgs.sources, " ")
 }
 
 // installer works with the first of the lists of addresses that is not empty,
@@ -58,7 +82,7 @@ func (p *portable) installer(ctx context.Context, lists ...[]string) (*install.I
 			addresses = l
 		}
 	}
-	if len(addresses) == 0 {
+	if len(addresses) == 0 && (p.opts.Lock == nil || len(p.opts.Renew) > 0) {
 		return nil, fault.WithHint(fault.Step.Errorf("%s names no package repository", p.origin().NameVersion()),
 			"set ENGBLD_PKGSRC_SOURCE to the address of the repository's All directory")
 	}
@@ -70,12 +94,14 @@ func (p *portable) installer(ctx context.Context, lists ...[]string) (*install.I
 			return nil, err
 		}
 	}
-	repos, err := repository.OpenSet(addresses, repository.Options{
-		Client: p.opts.Client, CacheDir: p.opts.PackageCache, Offline: p.opts.Offline, Warnf: p.opts.Story.Warnf,
-	})
+	if err := p.beforePackages(); err != nil {
+		return nil, err
+	}
+	repos, err := p.repositories(ctx, addresses)
 	if err != nil {
 		return nil, err
 	}
+	p.pkgs.repos = repos
 	p.pkgs.in, err = install.New(ctx, install.Options{
 		Root: p.root, Repos: repos, Spool: p.spool, Accept: p.req.Accept, Log: p.opts.Story,
 	})
@@ -92,15 +118,20 @@ func (p *portable) closeInstaller(ctx context.Context) error {
 	if err := p.pkgs.in.Finish(ctx); err != nil {
 		return err
 	}
-	for _, c := range p.pkgs.in.Changes() {
+	changes := p.pkgs.in.Changes()
+	for _, c := range changes {
 		p.inputs = append(p.inputs, "package "+c.Name+" "+c.SHA256)
 	}
+	p.pkgs.changes = append(p.pkgs.changes, changes...)
 	p.pkgs.in = nil
-	return nil
+	return p.noteEntries(ctx, changes)
 }
 
 func (p *portable) finishPackages(ctx context.Context) error {
 	if err := p.closeInstaller(ctx); err != nil {
+		return err
+	}
+	if err := p.checkPackages(); err != nil {
 		return err
 	}
 	db, err := pkgdb.Open(p.root, p.conf)
@@ -121,7 +152,7 @@ func (p *portable) finishPackages(ctx context.Context) error {
 
 // audit fetches the vulnerability list into the image and compares it with the
 // installed packages (spec pkgsrc.md section 11).
-func (k *packages) audit(ctx context.Context, p *portable) (raw []byte, findings []string, err error) {
+func (k *packages) audit(ctx context.Context, p *portable) (raw []byte, findings []audit.Finding, err error) {
 	url := p.conf.VulnURL
 	if url == "" {
 		url = p.opts.VulnURL
@@ -129,6 +160,7 @@ func (k *packages) audit(ctx context.Context, p *portable) (raw []byte, findings
 	if raw, err = p.fetchVulnerabilities(ctx, url); err != nil {
 		return nil, nil, err
 	}
+	p.vuln = &lock.File{URL: fetch.Redact(url), Size: int64(len(raw)), SHA256: fmt.Sprintf("%x", sha256.Sum256(raw))}
 	list, err := audit.Parse(raw, audit.ParseOptions{})
 	if err != nil {
 		return nil, nil, fmt.Errorf("vulnerability list %s: %w", url, err)
@@ -145,20 +177,28 @@ func (k *packages) audit(ctx context.Context, p *portable) (raw []byte, findings
 	if err != nil {
 		return nil, nil, err
 	}
-	found, err := list.Audit(db.Names(), audit.Options{
+	findings, err = list.Audit(db.Names(), audit.Options{
 		IgnoreURLs: p.conf.IgnoreURLs, SkipEOL: !p.conf.CheckEndOfLife, EOLPage: p.opts.EOLPage,
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("vulnerability list %s: %w", url, err)
 	}
-	for _, f := range found {
-		findings = append(findings, f.String())
-	}
-	slices.Sort(findings)
 	return raw, findings, nil
 }
 
 func (p *portable) fetchVulnerabilities(ctx context.Context, url string) ([]byte, error) {
+	if l := p.opts.Lock; l != nil && l.Vulnerabilities != nil && !slices.Contains(p.opts.Renew, VulnerabilitiesName) {
+		v := l.Vulnerabilities
+		name, _, err := p.obtain(ctx, wanted{VulnerabilitiesName, []string{v.URL, url}, v.Size, v.SHA256})
+		if err != nil {
+			return nil, err
+		}
+		return os.ReadFile(name)
+	}
+	return fetchVulnerabilities(ctx, p.opts, url)
+}
+
+func fetchVulnerabilities(ctx context.Context, o Options, url string) ([]byte, error) {
 	if dir, ok := strings.CutPrefix(url, "file://"); ok {
 		raw, err := os.ReadFile(dir)
 		if err != nil {
@@ -166,7 +206,7 @@ func (p *portable) fetchVulnerabilities(ctx context.Context, url string) ([]byte
 		}
 		return raw, nil
 	}
-	cache := fetch.Cache{Client: p.opts.Client, Dir: p.opts.PackageCache, Offline: p.opts.Offline}
+	cache := fetch.Cache{Client: o.Client, Dir: o.PackageCache, Offline: o.Offline}
 	name, _, err := cache.Get(ctx, url, fetch.Expect{MaxSize: maxVulnerabilities})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.WithHint(fmt.Errorf("vulnerability list: %w", err),

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/dataset"
@@ -17,6 +18,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fstree"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
 	"github.com/TritonDataCenter/engbld/tools/imgstore"
+	"github.com/TritonDataCenter/engbld/tools/lock"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/install"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/pkgdb"
 	"github.com/TritonDataCenter/engbld/tools/zstream"
@@ -46,29 +48,36 @@ type portable struct {
 	conf  *pkgdb.Config
 	pkgs  packages
 
-	inputs []string // digests of all inputs, in a fixed order
-	result *Result
-	stream imgmanifest.File
+	inputs     []string         // digests of all inputs, in a fixed order
+	components []lock.Component // of which component files
+	vuln       *lock.File       // the vulnerability list
+	result     *Result
+	stream     imgmanifest.File
+	sums       map[string]lock.Output // of finished outputs, by suffix
+	timings    []Timing
 }
 
+// steps are what a build does, in order. Run runs this list and Plan shows it.
 func (p *portable) steps() []step {
-	no := func(wanted bool, why string) string {
+	unless := func(wanted bool, why string) string {
 		if wanted {
 			return ""
 		}
 		return why
 	}
-	c := p.req.Component
+	c, packages := p.req.Component, p.req.Upgrade || len(p.req.Packages) > 0
 	return []step{
-		{"base", "", p.readBase},
-		{"component", no(c != Component{}, "no files of its own"), p.addComponent},
-		{"upgrade", no(p.req.Upgrade, "not asked for"), p.upgrade},
-		{"packages", no(len(p.req.Packages) > 0, "none wanted"), p.addPackages},
-		{"pkgdb", no(p.req.Upgrade || len(p.req.Packages) > 0, "no package changes"), p.finishPackages},
-		{"audit", no(p.req.Audit, "not asked for"), p.audit},
-		{"finish", "", p.finish},
-		{"write", "", p.write},
-		{"describe", "", p.describe},
+		{"lock", unless(p.opts.Lock != nil, "there is none; what the servers have when it runs is taken"), "it pins the inputs", nil, p.checkLock},
+		{"base", "", "the image that this one is an increment of", p.baseInputs, p.readBase},
+		{"component", unless(c != Component{}, "no files of its own"), "the component's files", p.componentInputs, p.addComponent},
+		{"upgrade", unless(p.req.Upgrade, "not asked for"), "everything the base has is upgraded", p.packageInputs(true), p.upgrade},
+		{"packages", unless(len(p.req.Packages) > 0, "none wanted"), "asked for: " + strings.Join(p.req.Packages, " "),
+			p.packageInputs(false), p.addPackages},
+		{"pkgdb", unless(packages, "no package changes"), "packages change", nil, p.finishPackages},
+		{"audit", unless(p.req.Audit, "not asked for"), "known vulnerabilities of what is installed", p.auditInputs, p.audit},
+		{"finish", "", "clean-up, message of the day", nil, p.finish},
+		{"write", "", "the difference to the base, as a stream", nil, p.write},
+		{"describe", "", "manifest; then the files get their names", nil, p.describe},
 	}
 }
 
@@ -79,6 +88,10 @@ func (p *portable) close() {
 	if p.spool != nil {
 		p.spool.Close()
 	}
+	if p.pkgs.pinned != "" {
+		os.RemoveAll(p.pkgs.pinned)
+	}
+	p.out.close()
 }
 
 func (p *portable) origin() *imgmanifest.Manifest { return p.chain[len(p.chain)-1].Manifest }
@@ -87,6 +100,9 @@ func (p *portable) readBase(ctx context.Context) error {
 	p.opts.Story.Step("base", "image %s", p.req.Base)
 	var err error
 	if p.chain, err = p.opts.Images.Chain(ctx, p.req.Base); err != nil {
+		return err
+	}
+	if err := p.checkChain(); err != nil {
 		return err
 	}
 	var layers []dataset.Layer
@@ -119,7 +135,8 @@ func (p *portable) readBase(ctx context.Context) error {
 }
 
 // audit writes the vulnerability list into the image, as upstream leaves it
-// there, and the findings beside the image.
+// there, and the findings beside the image; then the policy says whether they
+// may stand.
 func (p *portable) audit(ctx context.Context) error {
 	raw, findings, err := p.pkgs.audit(ctx, p)
 	if err != nil {
@@ -127,12 +144,31 @@ func (p *portable) audit(ctx context.Context) error {
 	}
 	p.inputs = append(p.inputs, fmt.Sprintf("vulnerabilities %x", sha256.Sum256(raw)))
 	p.opts.Story.Step("audit", "%d findings", len(findings))
-	var text strings.Builder
-	for _, f := range findings {
-		p.opts.Story.Detailf("%s", f)
-		text.WriteString(f + "\n")
+	lines := make([]string, len(findings))
+	for i, f := range findings {
+		lines[i] = f.String() + "\n"
 	}
-	return p.out.write(p.name(".pkgaudit"), []byte(text.String()))
+	slices.Sort(lines)
+	for _, l := range lines {
+		p.opts.Story.Detailf("%s", strings.TrimSuffix(l, "\n"))
+	}
+	if err := p.writeOutput(".pkgaudit", []byte(strings.Join(lines, ""))); err != nil {
+		return err
+	}
+	return p.opts.Policy.check(findings, p.req.Timestamp, p.opts.Story)
+}
+
+// writeOutput makes a small output complete and remembers its digest.
+func (p *portable) writeOutput(suffix string, data []byte) error {
+	p.finished(suffix, int64(len(data)), fmt.Sprintf("%x", sha256.Sum256(data)))
+	return p.out.write(p.name(suffix), data)
+}
+
+func (p *portable) finished(suffix string, size int64, sum string) {
+	if p.sums == nil {
+		p.sums = map[string]lock.Output{}
+	}
+	p.sums[suffix] = lock.Output{Name: p.name(suffix), Size: size, SHA256: sum}
 }
 
 // name is the name of an output file (spec engbld-interface.md section 3.3.1).
@@ -188,8 +224,8 @@ func (p *portable) write(ctx context.Context) error {
 		return err
 	}
 	defer f.Close()
-	sum := sha1.New()
-	z, err := pgzip.NewWriterLevel(io.MultiWriter(f, sum), pgzip.DefaultCompression)
+	sum, sum256 := sha1.New(), sha256.New()
+	z, err := pgzip.NewWriterLevel(io.MultiWriter(f, sum, sum256), pgzip.DefaultCompression)
 	if err != nil {
 		return err
 	}
@@ -213,6 +249,7 @@ func (p *portable) write(ctx context.Context) error {
 	if err := verifyStream(f, stats.Bytes); err != nil {
 		return fmt.Errorf("reading back what was written: %w", err)
 	}
+	p.finished(".zfs.gz", size, hex.EncodeToString(sum256.Sum(nil)))
 	p.stream = imgmanifest.File{SHA1: hex.EncodeToString(sum.Sum(nil)), Size: size, Compression: "gzip"}
 	p.opts.Story.Infof("%d new, %d changed, %d removed objects; %d bytes, %d compressed",
 		stats.Created, stats.Changed, stats.Freed, stats.Bytes, size)
@@ -283,18 +320,31 @@ func (p *portable) describe(ctx context.Context) error {
 		names = append(names, p.name(".pkgaudit"))
 		p.result.AuditPath = filepath.Join(p.opts.Out, p.name(".pkgaudit"))
 	}
-	names = append(names, p.name(".imgmanifest"))
-	if err := p.out.write(p.name(".imgmanifest"), m.Encode()); err != nil {
+	if err := p.writeOutput(".imgmanifest", m.Encode()); err != nil {
 		return err
+	}
+	if p.result.Record, err = p.record(); err != nil {
+		return err
+	}
+	if p.opts.WriteLock {
+		names = append(names, p.name(RecordSuffix))
+		if err := p.out.write(p.name(RecordSuffix), p.result.Record.Encode()); err != nil {
+			return err
+		}
 	}
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	if err := p.out.publish(names...); err != nil {
+	if err := p.out.publish(append(names, p.name(".imgmanifest"))...); err != nil {
 		return err
 	}
 	if err := p.opts.Images.Register(ctx, p.result.ManifestPath, p.result.FilePath); err != nil {
 		p.opts.Story.Warnf("builds in other checkouts will not find this image by its uuid: %v", err)
+	}
+	if p.opts.Records != "" {
+		if err := p.opts.Records.Put(p.result.Record); err != nil {
+			p.opts.Story.Warnf("engbld verify will not know this image's inputs: %v", err)
+		}
 	}
 	p.opts.Story.Step("done", "image %s", m.UUID())
 	p.opts.Story.Infof("install it with: imgadm install -m %s -f %s", p.result.ManifestPath, p.result.FilePath)

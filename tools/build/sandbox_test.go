@@ -60,6 +60,20 @@ type bench struct {
 	opts  Options
 	story *told
 	store *imgstore.Store
+
+	source imgstore.Source
+}
+
+// from is b with another image cache, which is filled from source.
+func (b *bench) from(t *testing.T, source imgstore.Source) *bench {
+	t.Helper()
+	c := *b
+	var err error
+	if c.store, err = imgstore.Open(imgstore.Options{CacheDir: t.TempDir(), Sources: []imgstore.Source{source}, Sandbox: true}); err != nil {
+		t.Fatal(err)
+	}
+	c.source, c.opts.Images = source, c.store
+	return &c
 }
 
 func newBench(t *testing.T, o sandbox.Options) *bench {
@@ -84,7 +98,7 @@ func newBench(t *testing.T, o sandbox.Options) *bench {
 		t.Fatal(err)
 	}
 	story := &told{}
-	return &bench{set: set, story: story, store: store, opts: Options{
+	return &bench{set: set, story: story, store: store, source: from, opts: Options{
 		Out: t.TempDir(), Images: store, Client: &fetch.Client{HTTP: &http.Client{Transport: transport}, Retries: -1},
 		PackageCache: t.TempDir(), EOLPage: set.BuildEnv.EOLPage, Sandbox: true, Story: story,
 	}}

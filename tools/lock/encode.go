@@ -56,6 +56,7 @@ func (l *Lock) body(b *bytes.Buffer) {
 		w.table("[[package]]")
 		w.key("name", p.Name)
 		w.key("version", p.Version)
+		w.key("step", p.Step)
 		w.text("replaces", p.Replaces)
 		if p.Automatic {
 			w.key("automatic", true)

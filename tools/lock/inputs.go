@@ -91,6 +91,16 @@ func (in *Inputs) Get(ctx context.Context, sum string, maxSize int64) (string, e
 	return path, nil
 }
 
+// Has tells whether a file with this digest seems to be there, without the network
+// and unread.
+func (in *Inputs) Has(sum string) bool {
+	if in.dir == "" || !sha256RE.MatchString(sum) {
+		return false
+	}
+	_, err := os.Stat(in.path(sum))
+	return err == nil
+}
+
 // Put stores a file whose digest is known, unless it is there.
 func (in *Inputs) Put(ctx context.Context, path, sum string) error {
 	if !in.Writable() {

@@ -80,6 +80,7 @@ type File struct {
 type Package struct {
 	Name       string `toml:"name"` // without version
 	Version    string `toml:"version"`
+	Step       string `toml:"step"`               // upgrade or packages
 	Replaces   string `toml:"replaces,omitempty"` // full name of what was there before
 	Automatic  bool   `toml:"automatic,omitempty"`
 	Size       int64  `toml:"size"`

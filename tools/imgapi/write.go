@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
@@ -61,6 +62,8 @@ type change struct {
 	md5  string                        // Content-MD5, "" is none
 	body func() (io.ReadCloser, error) // opened for each attempt
 	size int64
+
+	secret string // an address whose query must be in no message
 }
 
 func jsonChange(r request, v any) (change, error) {
@@ -127,6 +130,8 @@ func (e *localError) Error() string { return e.err.Error() }
 func (e *localError) Unwrap() error { return e.err }
 
 func (c *Client) sendOnce(ctx context.Context, ch change) ([]byte, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	req, err := http.NewRequestWithContext(ctx, ch.method, c.endpoint(ch.request), nil)
 	if err != nil {
 		return nil, &localError{err}
@@ -136,7 +141,8 @@ func (c *Client) sendOnce(ctx context.Context, ch change) ([]byte, error) {
 		if err != nil {
 			return nil, &localError{err}
 		}
-		req.Body, req.ContentLength = body, ch.size
+		// Reading stands still when the server takes nothing more.
+		req.Body, req.ContentLength = newSentBody(cancel, body, c.opts.Idle), ch.size
 		req.Header.Set("Content-Type", ch.kind)
 		if ch.md5 != "" {
 			req.Header.Set("Content-Md5", ch.md5)
@@ -152,11 +158,17 @@ func (c *Client) sendOnce(ctx context.Context, ch change) ([]byte, error) {
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
+		if cause := context.Cause(ctx); errors.Is(cause, errStalled) {
+			return nil, fmt.Errorf("%w for %s", errStalled, c.opts.Idle)
+		}
 		return nil, readable(err)
 	}
+	resp.Body = newIdleBody(ctx, cancel, resp.Body, c.opts.Idle)
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
-		return nil, refusal(readError(resp))
+		err := readError(resp)
+		hideAddress(err, ch.secret)
+		return nil, refusal(err)
 	}
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxManifest+1))
 	switch {
@@ -166,6 +178,35 @@ func (c *Client) sendOnce(ctx context.Context, ch change) ([]byte, error) {
 		return nil, fmt.Errorf("answer of more than %d bytes", maxManifest)
 	}
 	return answer, nil
+}
+
+var errStalled = errors.New("server stopped taking what is sent")
+
+// sentBody ends a request of which nothing can be sent for a while.
+type sentBody struct {
+	io.ReadCloser
+	timer *time.Timer
+	wait  time.Duration
+}
+
+func newSentBody(cancel context.CancelCauseFunc, body io.ReadCloser, wait time.Duration) *sentBody {
+	timer := time.AfterFunc(wait, func() { cancel(errStalled) })
+	timer.Stop() // until the first byte is asked for
+	return &sentBody{body, timer, wait}
+}
+
+func (b *sentBody) Read(p []byte) (int, error) {
+	b.timer.Stop()
+	n, err := b.ReadCloser.Read(p)
+	if err == nil {
+		b.timer.Reset(b.wait)
+	}
+	return n, err
+}
+
+func (b *sentBody) Close() error {
+	b.timer.Stop()
+	return b.ReadCloser.Close()
 }
 
 // refusal adds what can be done about it.

@@ -21,6 +21,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/sandbox"
 	"github.com/TritonDataCenter/engbld/tools/sandbox/mantaserver/cut"
 	"github.com/TritonDataCenter/engbld/tools/sshsign"
+	"golang.org/x/sync/errgroup"
 )
 
 // server is a sandbox's image server and a signature for it.
@@ -420,6 +421,20 @@ func TestFromURL(t *testing.T) {
 		}
 		faults.Clear()
 	}
+	// The answer does not come in time, though the server goes on.
+	slow := &late{left: 1}
+	m, err := s.client(t, "dev", slow, true).Publish(ctx, imgapi.Publication{Manifest: manifestOf(t, 7, ""), File: content("?signature=secret")})
+	if err != nil || m.State() != "active" || slow.left != 0 {
+		t.Errorf("late: %v", err)
+	}
+	// A server that repeats the address.
+	faults.Add(sandbox.Fault{Path: "/images/*/file/from-url", Status: 422, Body: `{"code":"InvalidParameter","message":"bad file_url: https://h.test/x?a=1&signature=secret",` +
+		`"errors":[{"field":"file_url","code":"Invalid","message":"a=1\\u0026signature=secret"}]}`})
+	_, err = c.Publish(ctx, imgapi.Publication{Manifest: manifestOf(t, 8, ""), File: content("?a=1&signature=secret")})
+	if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "bad file_url: https://h.test/x?…") {
+		t.Errorf("repeated: %v", err)
+	}
+	faults.Clear()
 	// The server is gone for good: rolled back where that is possible, and nothing said of the signature.
 	faults.Add(sandbox.Fault{Path: "/images/*/file/from-url", Status: 504, Body: "<html>time-out</html>"})
 	_, err = c.Publish(ctx, imgapi.Publication{Manifest: manifestOf(t, 6, ""), File: content("?signature=secret")})
@@ -428,5 +443,71 @@ func TestFromURL(t *testing.T) {
 	}
 	if _, err := c.In("*").Get(ctx, uuidOf(6)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("after a rolled back publication: %v", err)
+	}
+}
+
+// late loses answers to from-url as a time-out does.
+type late struct{ left int }
+
+func (l *late) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil || l.left == 0 || !strings.HasSuffix(r.URL.Path, "/from-url") {
+		return resp, err
+	}
+	l.left--
+	resp.Body.Close()
+	return nil, timeout{}
+}
+
+type timeout struct{}
+
+func (timeout) Error() string { return "timeout awaiting response headers" }
+func (timeout) Timeout() bool { return true }
+
+// A server that stops reading ends an upload, and the image is removed again.
+func TestStalledUpload(t *testing.T) {
+	t.Parallel()
+	done := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-done }))
+	defer srv.Close()
+	defer close(done)
+	c, err := imgapi.New(imgapi.Options{URL: srv.URL, Channel: "dev", Idle: 200 * time.Millisecond, Backoff: []time.Duration{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := fileOf("x")
+	f.Size = 1 << 30
+	f.Open = func() (io.ReadCloser, error) { return io.NopCloser(zeros{}), nil }
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	go func() { // asking afterwards gets no answer either
+		<-time.After(time.Second)
+		cancel()
+	}()
+	if _, err := c.AddFile(ctx, uuidOf(1), f); !errors.Is(err, imgapi.ErrUnknown) || !strings.Contains(err.Error(), "stopped taking") {
+		t.Errorf("%v", err)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+// Several publications of one image at once: all succeed, there is one image.
+func TestPublishAtOnce(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, sandbox.Options{})
+	var g errgroup.Group
+	for range 6 {
+		c := s.client(t, "dev", nil, true)
+		p := imgapi.Publication{Manifest: manifestOf(t, 1, ""), File: fileOf("an image")}
+		g.Go(func() error { _, err := c.Publish(t.Context(), p); return err })
+	}
+	if err := g.Wait(); err != nil {
+		t.Error(err)
+	}
+	m, err := s.client(t, "dev", nil, true).Get(t.Context(), uuidOf(1))
+	if err != nil || m.State() != "active" || m.Files()[0] != fileOf("an image").File {
+		t.Errorf("%v", err)
 	}
 }

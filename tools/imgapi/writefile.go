@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"io/fs"
 	"net/http"
@@ -123,6 +124,7 @@ func (c *Client) fromURL(ctx context.Context, uuid string, r request, f Content)
 	if err != nil {
 		return nil, c.wrap(r, err)
 	}
+	ch.secret = f.URL
 	left := f.Wait
 	if left == 0 {
 		left = time.Hour
@@ -146,6 +148,31 @@ func (c *Client) fromURL(ctx context.Context, uuid string, r request, f Content)
 		if left <= 0 || attempt >= 2 || ctx.Err() != nil {
 			return nil, err
 		}
+	}
+}
+
+// hideAddress takes a signed address out of an answer that repeats it.
+func hideAddress(err error, address string) {
+	var e *Error
+	if !errors.As(err, &e) {
+		return
+	}
+	_, query, _ := strings.Cut(address, "?")
+	if query == "" {
+		return
+	}
+	hide := func(s string) string {
+		for _, secret := range []string{query, strings.ReplaceAll(query, "&", `\u0026`), url.QueryEscape(query), html.EscapeString(query)} {
+			s = strings.ReplaceAll(s, secret, "…")
+		}
+		if i := strings.Index(s, "signature"); i >= 0 && strings.Contains(query, "signature=") {
+			s = s[:i] + "…" // written in yet another way
+		}
+		return s
+	}
+	e.Message = hide(e.Message)
+	for i := range e.Items {
+		e.Items[i].Message = hide(e.Items[i].Message)
 	}
 }
 

@@ -16,7 +16,8 @@ import (
 
 // TestMutations alters good streams at random, with right checksums, and asks
 // both our reader and real ZFS. What real ZFS refuses or finds inconsistent, our
-// reader must refuse or Check must find. ENGBLD_MUTATIONS says how many; each
+// reader must refuse or Check must find. Content is not read, since an altered
+// size may be that of a huge sparse file. ENGBLD_MUTATIONS says how many; each
 // costs a second or two.
 func TestMutations(t *testing.T) {
 	count := int(envNumber(t, "ENGBLD_MUTATIONS", 0))
@@ -69,7 +70,7 @@ func TestMutations(t *testing.T) {
 			must(t, os.WriteFile(files[k], b, 0o600))
 		}
 		ours := verdict(chain)
-		theirs := oracle.Ask(t, oracle.Options{Relaxed: true}, files...)
+		theirs := oracle.Ask(t, oracle.Options{Relaxed: true, NoSums: true}, files...)
 		switch {
 		case ours == "" && theirs.Exit != 0:
 			t.Errorf("%s: ours has no complaint, real ZFS exits %d\n%.1500s", what, theirs.Exit, theirs.Story)
@@ -139,7 +140,7 @@ func verdict(chain [][]byte) string {
 	if len(found) > 0 {
 		return found[0].String()
 	}
-	if _, err := ds.Listing(ctx, ListOptions{}); err != nil {
+	if _, err := ds.Listing(ctx, ListOptions{NoSums: true}); err != nil {
 		return err.Error()
 	}
 	return ""

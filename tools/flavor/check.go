@@ -18,6 +18,7 @@ var (
 	releaseRE = regexp.MustCompile(`^20\d\dQ[1-4]$`)
 	packageRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]{0,127}$`)
 	assignRE  = regexp.MustCompile(`^[A-Z][A-Z0-9_]*=[A-Za-z0-9_.,:/@+-]*$`)
+	classRE   = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
 	versionRE = regexp.MustCompile(`^\d{1,3}(\.\d{1,3}){1,3}$`)
 )
 
@@ -85,6 +86,27 @@ func (l *loader) flavor(set *Set, f *Flavor, src *source, uuids map[string]strin
 		l.uuid(src, key+"uuid", r.UUID, f.Name+"@"+r.Version, uuids)
 	}
 	l.accepts(src, f.Accept)
+	l.audit(src, f.Audit)
+}
+
+func (l *loader) audit(src *source, a Audit) {
+	for _, c := range a.FailOn {
+		l.match(src, "audit.fail_on", c, classRE, "a class of vulnerabilities such as remote-code-execution")
+	}
+	for i, x := range a.Accept {
+		key := fmt.Sprintf("audit.accept.%d.", i)
+		l.match(src, key+"package", x.Package, packageRE, "a package name")
+		if x.Class != "" {
+			l.match(src, key+"class", x.Class, classRE, "a class of vulnerabilities such as remote-code-execution")
+		}
+		if x.URL != "" {
+			l.address(src, key+"url", x.URL)
+		}
+		l.text(src, key+"reason", x.Reason)
+		if _, err := time.Parse(time.DateOnly, x.Expires); err != nil {
+			l.problem(src, key+"expires", "%s: %q is not a day such as 2027-06-30", plain(key+"expires"), x.Expires)
+		}
+	}
 }
 
 func (l *loader) buildEnv(set *Set, uuids map[string]string) {

@@ -19,6 +19,23 @@ type Flavor struct {
 	BuildOn     BuildOn    `toml:"build_on"`
 	Released    []Released `toml:"released,omitempty"` // oldest first
 	Accept      []Accept   `toml:"accept,omitempty"`   // beside those in BuildEnv
+	Audit       Audit      `toml:"audit,omitempty"`
+}
+
+// Audit is the policy for known vulnerabilities: a build fails on those of some
+// classes, unless they are accepted. Without classes they are only reported.
+type Audit struct {
+	FailOn []string      `toml:"fail_on,omitempty"` // classes; "any" is every class
+	Accept []AuditAccept `toml:"accept,omitempty"`
+}
+
+// AuditAccept lets findings of one package stand until a day.
+type AuditAccept struct {
+	Package string `toml:"package"`         // without version
+	Class   string `toml:"class,omitempty"` // empty: every class
+	URL     string `toml:"url,omitempty"`   // empty: every entry
+	Reason  string `toml:"reason"`
+	Expires string `toml:"expires"` // YYYY-MM-DD, the last day
 }
 
 // Base is the image a flavor is an increment of.

@@ -167,6 +167,10 @@ func TestStrictness(t *testing.T) {
 		{"release unknown", env, "[[pkgsrc]]\nrelease = \"2023Q4\"\n", ``, `pkgsrc.release: "2023Q4" is not in images/buildenv.toml`},
 		{"image release", env, `pkgsrc = "2011Q4"`, `pkgsrc = "2012Q4"`, `image.pkgsrc: no [[pkgsrc]] has release "2012Q4"`},
 		{"agent uuid", env, `agent = "3e8e`, `agent = "3e8"#`, `pkgsrc.agent: "3e8" is not a uuid`},
+		{"audit class", f21, "[build_on]", "[audit]\nfail_on = [\"Any thing\"]\n[build_on]", `audit.fail_on: "Any thing" is not a class`},
+		{"audit without a day", f21, "[build_on]", "[[audit.accept]]\npackage = \"curl\"\nreason = \"x\"\n[build_on]", `audit.accept.expires: "" is not a day such as 2027-06-30`},
+		{"audit without a reason", f21, "[build_on]", "[[audit.accept]]\npackage = \"curl\"\nexpires = \"2027-01-31\"\n[build_on]", `audit.accept.reason: missing or empty`},
+		{"audit, unknown key", f21, "[build_on]", "[[audit.accept]]\npakage = \"curl\"\n[build_on]", `unknown key "pakage" (did you mean "package"?)`},
 		{"large", f21, "# What", "#" + strings.Repeat("x", 70000) + "\n# What", `larger than 65536 bytes`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -182,6 +186,33 @@ func TestStrictness(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", err, c.want)
 			}
 		})
+	}
+}
+
+func TestAuditPolicy(t *testing.T) {
+	t.Parallel()
+	set, err := flavor.Load(files(t, "triton-origin-x86_64-21.4.0/flavor.toml", "[build_on]", `[audit]
+fail_on = ["remote-code-execution", "any"]
+
+[[audit.accept]]
+package = "curl"
+class = "cookie-injection"
+url = "https://example.invalid/1"
+reason = "not reachable"
+expires = "2027-01-31"
+
+[build_on]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := set.Lookup("21.4.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := flavor.Audit{FailOn: []string{"remote-code-execution", "any"}, Accept: []flavor.AuditAccept{{
+		Package: "curl", Class: "cookie-injection", URL: "https://example.invalid/1", Reason: "not reachable", Expires: "2027-01-31"}}}
+	if d := cmp.Diff(want, f.Audit); d != "" {
+		t.Error(d)
 	}
 }
 

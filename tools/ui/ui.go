@@ -8,6 +8,7 @@
 package ui
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -27,6 +28,17 @@ type Options struct {
 	Verbose bool             // details too
 	Now     func() time.Time // clock for elapsed time
 	Prefix  string           // said before each line: the image's name
+	JSON    bool             // each line is an object: see Line
+}
+
+// Line is a line of the story for programs (Options.JSON).
+type Line struct {
+	Elapsed float64 `json:"elapsed"`         // seconds since the command began
+	Level   string  `json:"level"`           // step, info, detail, warning, error
+	Image   string  `json:"image,omitempty"` // where several are built at once
+	Step    string  `json:"step,omitempty"`  // name of a step that begins
+	Message string  `json:"message"`
+	Hint    string  `json:"hint,omitempty"` // what to do about an error
 }
 
 // UI writes the story of one command. It is safe for concurrent use.
@@ -75,26 +87,30 @@ func (u *UI) WithPrefix(prefix string) *UI {
 // Infof says what happens.
 func (u *UI) Infof(format string, args ...any) {
 	if !u.opts.Quiet {
-		u.line("", printable(fmt.Sprintf(format, args...)))
+		u.line(Line{Level: "info"}, "", printable(fmt.Sprintf(format, args...)))
 	}
 }
 
 // Detailf says more, where asked to be verbose.
 func (u *UI) Detailf(format string, args ...any) {
 	if u.opts.Verbose {
-		u.line("", u.faint.Sprint(printable(fmt.Sprintf(format, args...))))
+		text := printable(fmt.Sprintf(format, args...))
+		if !u.opts.JSON {
+			text = u.faint.Sprint(text)
+		}
+		u.line(Line{Level: "detail"}, "", text)
 	}
 }
 
 // Warnf says what is odd but no failure.
 func (u *UI) Warnf(format string, args ...any) {
-	u.line(u.warn.Sprint("warning: "), printable(fmt.Sprintf(format, args...)))
+	u.line(Line{Level: "warning"}, u.warn.Sprint("warning: "), printable(fmt.Sprintf(format, args...)))
 }
 
 // Step announces a step by name; details of it are said by Infof.
 func (u *UI) Step(name, format string, args ...any) {
 	if !u.opts.Quiet {
-		u.line(u.bold.Sprint(name+": "), printable(fmt.Sprintf(format, args...)))
+		u.line(Line{Level: "step", Step: name}, u.bold.Sprint(name+": "), printable(fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -103,6 +119,10 @@ func (u *UI) Error(err error) {
 	u.state.mu.Lock()
 	defer u.state.mu.Unlock()
 	u.clear()
+	if u.opts.JSON {
+		u.object(Line{Level: "error", Message: err.Error(), Hint: fault.Hint(err)})
+		return
+	}
 	fmt.Fprintf(u.opts.Out, "%s%s\n", u.bad.Sprint("error: "), printable(err.Error()))
 	if hint := fault.Hint(err); hint != "" {
 		fmt.Fprintf(u.opts.Out, "%s%s\n", u.bold.Sprint("hint:  "), printable(hint))
@@ -112,7 +132,7 @@ func (u *UI) Error(err error) {
 // Progress draws a live line for a transfer of done out of total bytes (total
 // 0 or less: unknown). It does nothing where no live line may be drawn.
 func (u *UI) Progress(what string, done, total int64) {
-	if !u.opts.Live || u.opts.Quiet {
+	if !u.opts.Live || u.opts.Quiet || u.opts.JSON {
 		return
 	}
 	text := fmt.Sprintf("%s %s", what, Bytes(done))
@@ -131,16 +151,30 @@ func (u *UI) Progress(what string, done, total int64) {
 	}
 }
 
-func (u *UI) line(label, text string) {
+func (u *UI) line(l Line, label, text string) {
 	u.state.mu.Lock()
 	defer u.state.mu.Unlock()
 	u.clear()
+	if u.opts.JSON {
+		l.Message = text
+		u.object(l)
+		return
+	}
 	prefix := ""
 	if u.opts.Prefix != "" {
 		prefix = u.opts.Prefix + ": "
 	}
 	elapsed := u.opts.Now().Sub(u.start).Seconds()
 	fmt.Fprintf(u.opts.Out, "%s %s%s%s\n", u.faint.Sprintf("[%6.1fs]", elapsed), prefix, label, text)
+}
+
+// object writes one line for programs.
+func (u *UI) object(l Line) {
+	l.Elapsed = float64(u.opts.Now().Sub(u.start).Milliseconds()) / 1000
+	l.Image = u.opts.Prefix
+	e := json.NewEncoder(u.opts.Out) // text that is no UTF-8 is made so
+	e.SetEscapeHTML(false)
+	_ = e.Encode(l)
 }
 
 func (u *UI) clear() {

@@ -66,3 +66,24 @@ func TestBytes(t *testing.T) {
 		}
 	}
 }
+
+func TestJSON(t *testing.T) {
+	t.Parallel()
+	got := speak(Options{JSON: true, Verbose: true, Color: true, Live: true, Prefix: "image"}, func(u *UI) {
+		u.Step("base", "fetching %s", "<x>")
+		u.Infof("i")
+		u.Detailf("d")
+		u.Progress("file", 1, 2)
+		u.Warnf("odd \x1b[31mname")
+		u.Error(fault.WithHint(fault.Network.Errorf("no route"), "try later"))
+	})
+	want := `{"elapsed":1.5,"level":"step","image":"image","step":"base","message":"fetching <x>"}
+{"elapsed":3,"level":"info","image":"image","message":"i"}
+{"elapsed":4.5,"level":"detail","image":"image","message":"d"}
+{"elapsed":6,"level":"warning","image":"image","message":"odd \\x1b[31mname"}
+{"elapsed":7.5,"level":"error","image":"image","message":"no route","hint":"try later"}
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

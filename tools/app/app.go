@@ -134,7 +134,7 @@ makefiles of this repository call; every verb can be used by hand too.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fault.WithHint(fault.Usage.Errorf("%s: %w", cmd.CommandPath(), err), "%s --help", cmd.CommandPath())
 	})
-	root.AddCommand(a.imageCommand(), a.flavorCommand(), a.stampCommand(), a.cacheCommand())
+	root.AddCommand(a.imageCommand(), a.pkgCommand(), a.flavorCommand(), a.stampCommand(), a.cacheCommand())
 	root.AddCommand(a.scripts()...)
 	root.AddCommand(a.doctorCommands()...)
 	root.SuggestionsMinimumDistance = 2

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -457,6 +458,45 @@ func ownBase(t testing.TB, c *changer, n int) Layer {
 	return writeFull(t, tree, 1000)
 }
 
+// zmkfsBase is a random tree made into a file system by real ZAP, SA and DMU code.
+func zmkfsBase(t testing.TB, c *changer) Layer {
+	t.Helper()
+	tree := fstree.New(testTime)
+	c.apply(tree, 60)
+	dir := t.TempDir()
+	first := make(map[*fstree.Node]string)
+	must(t, tree.Walk(func(p string, n *fstree.Node) error {
+		p = filepath.Join(dir, "tree", p)
+		if old, again := first[n]; again {
+			return os.Link(old, p)
+		}
+		switch n.Type() {
+		case fstree.TypeDir:
+			return os.Mkdir(p, 0o755)
+		case fstree.TypeSymlink:
+			return os.Symlink(n.Target, p)
+		case fstree.TypeRegular:
+			b, err := n.ReadAll(1 << 20)
+			if err != nil {
+				return err
+			}
+			first[n] = p
+			return os.WriteFile(p, b, 0o600)
+		}
+		return nil
+	}))
+	pool := filepath.Join(dir, "pool")
+	must(t, os.Mkdir(pool, 0o755))
+	if _, stderr, exit := oracle.Run(t, "zmkfs", pool, "i1@final", filepath.Join(dir, "tree")); exit != 0 {
+		t.Fatalf("zmkfs: %s", stderr)
+	}
+	out, stderr, exit := oracle.Run(t, "zsend", pool, "i1@final")
+	if exit != 0 {
+		t.Fatalf("zsend: %s", stderr)
+	}
+	return Layer{R: strings.NewReader(out), Size: int64(len(out)), Name: "zmkfs"}
+}
+
 func randomTest(t *testing.T, rounds int, seed uint64) {
 	const perChain = 8
 	counts := make(map[string]int)
@@ -469,7 +509,7 @@ func randomTest(t *testing.T, rounds int, seed uint64) {
 		var chain []Layer
 		o := oracle.Options{Linux: true, RoundTrip: true}
 		name := ""
-		switch i % 6 {
+		switch i % 7 {
 		case 0:
 			name, o.Linux, o.Every = "own", false, true
 			chain = []Layer{ownBase(t, c, 60)}
@@ -483,6 +523,8 @@ func randomTest(t *testing.T, rounds int, seed uint64) {
 			name, chain, o.AllPool = "Lec", layers(t, "Lec"), true
 		case 5:
 			name, chain = "minimal", layers(t, "minimal-base")
+		case 6:
+			name, chain, o.Linux = "zmkfs", []Layer{zmkfsBase(t, c)}, false
 		}
 		t.Run(fmt.Sprintf("%s-seed-%d", name, seed), func(t *testing.T) {
 			c.t = t

@@ -209,7 +209,7 @@ func (r *Reader) decode(rec *raw) (Record, uint64, error) {
 		switch {
 		case rec.u32(36) != 0:
 			return nil, 0, r.errorf("object %d has a raw bonus buffer", o.Number)
-		case rec.u64(48) != 0:
+		case rec[48] != 0 || rec[49] != 0 || rec[50] != 0:
 			return nil, 0, r.errorf("object %d has fields of a raw stream", o.Number)
 		case rec[32] > maxChecksum || rec[33] > maxCompress:
 			return nil, 0, r.errorf("object %d has checksum %d, compression %d", o.Number, rec[32], rec[33])

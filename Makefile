@@ -65,8 +65,8 @@ bench:
 
 .PHONY: check-go
 check-go:
-	@bad=`gofmt -l $(_ENGBLD_GO_DIRS)` && [ -z "$$bad" ] || { \
-	    echo "error: gofmt -w would change: $$bad" >&2; exit 1; }
+	@root=`$(_ENGBLD_GO) env GOROOT` && bad=`"$$root/bin/gofmt" -l $(_ENGBLD_GO_DIRS)` && \
+	    if [ -n "$$bad" ]; then echo "error: gofmt -w would change: $$bad" >&2; exit 1; fi
 	@$(_ENGBLD_GO) vet ./...
 	@$(_ENGBLD_GO) vet -tags mage .
 

@@ -209,8 +209,3 @@ func (b *bench) installRow() row {
 		return shell(ctx, "", nil, "mkdir "+quote(dir)+"; for f in "+quote(p.plain())+"/*.tgz; do tar xzf \"$f\" -C "+quote(dir)+"; done")
 	}}, target: "<= 1.2 x", judge: ratioAtMost(1.2, 0)}
 }
-
-func (b *bench) buildRows() []row  { return nil }
-func (b *bench) makeRows() []row   { return nil }
-func (b *bench) uploadRow() row    { return row{name: "upload", skip: "todo"} }
-func (b *bench) growthRows() []row { return nil }

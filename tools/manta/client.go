@@ -31,6 +31,7 @@ type Options struct {
 	Type     string         // content type of objects whose name tells none; "" is application/octet-stream
 	Places   sshsign.Places // for FromEnv
 
+	Idle      time.Duration     // of a transfer that stands still; 0 is 60 s
 	Transport http.RoundTripper // nil: one of our own, with proxies from the environment
 	UserAgent string            // "" is "engbld"
 	Now       func() time.Time  // nil is time.Now
@@ -80,6 +81,9 @@ func New(o Options) (*Client, error) {
 	}
 	if o.Sleep == nil {
 		o.Sleep = sleep
+	}
+	if o.Idle == 0 {
+		o.Idle = time.Minute
 	}
 	c := &Client{base: *u, opts: o, made: make(map[string]bool)}
 	if o.Key != nil {
@@ -220,7 +224,13 @@ func (c *Client) wrap(r request, err error) error {
 	return hint(fault.Network.Wrap(err))
 }
 
-func (c *Client) try(ctx context.Context, r request) (*http.Response, error) {
+func (c *Client) try(ctx context.Context, r request) (resp *http.Response, err error) {
+	ctx, watch := newWatch(ctx, c.opts.Idle)
+	defer func() {
+		if err != nil {
+			err = watch.end(err)
+		}
+	}()
 	req, err := http.NewRequestWithContext(ctx, r.method, c.endpoint(r.path).String(), nil)
 	if err != nil {
 		return nil, err
@@ -233,7 +243,7 @@ func (c *Client) try(ctx context.Context, r request) (*http.Response, error) {
 		if err != nil {
 			return nil, &localError{err}
 		}
-		req.Body, req.ContentLength = body, r.size
+		req.Body, req.ContentLength = &watchedBody{body, watch, false}, r.size
 		if r.size > 0 {
 			req.Header.Set("Expect", "100-continue")
 		} else {
@@ -256,10 +266,10 @@ func (c *Client) try(ctx context.Context, r request) (*http.Response, error) {
 			return nil, &localError{err}
 		}
 	}
-	resp, err := c.http.Do(req)
-	if err != nil {
+	if resp, err = c.http.Do(req); err != nil {
 		return nil, readable(err)
 	}
+	resp.Body = &watchedBody{resp.Body, watch, true}
 	if resp.StatusCode/100 == 2 {
 		return resp, nil
 	}

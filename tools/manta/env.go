@@ -1,6 +1,7 @@
 package manta
 
 import (
+	"net/http"
 	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
@@ -49,4 +50,23 @@ func missing(getenv func(string) string) error {
 	}
 	return fault.WithHint(fault.Usage.Errorf("object store: not set: %s", strings.Join(names, ", ")),
 		"set them, or ENGBLD_BITS_UPLOAD_LOCAL=true to upload to a directory")
+}
+
+// OpenStore returns the store at dest (bits-upload's -d) that the environment
+// says, for bits.Deps.Open. transport may be nil; warnf is told if the server's
+// certificate is not verified.
+func OpenStore(getenv func(string) string, transport http.RoundTripper, dest string, warnf func(format string, args ...any)) (*Store, error) {
+	o, err := FromEnv(getenv)
+	if err != nil {
+		return nil, err
+	}
+	if o.Insecure && warnf != nil {
+		warnf("MANTA_TLS_INSECURE is set: the object store's certificate is not verified")
+	}
+	o.Transport = transport
+	c, err := New(o)
+	if err != nil {
+		return nil, err
+	}
+	return NewStore(c, dest)
 }

@@ -407,3 +407,36 @@ func TestCutAnywhere(t *testing.T) {
 }
 
 var errWrong = errors.New("missing or wrong")
+
+// A server that stops reading, and one that stops sending.
+func TestStandstill(t *testing.T) {
+	t.Parallel()
+	done := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			<-done
+		}
+		w.Header().Set("Content-Length", "10")
+		w.WriteHeader(200)
+		_, _ = io.WriteString(w, "hello")
+		w.(http.Flusher).Flush()
+		<-done
+	}))
+	defer srv.Close()
+	defer close(done)
+	c, err := manta.New(manta.Options{URL: srv.URL, Account: "acct", Idle: 100 * time.Millisecond, Backoff: []time.Duration{}, Transport: &http.Transport{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.GetBytes(t.Context(), "/acct/public/o", 100); err == nil || !strings.Contains(err.Error(), "stood still") {
+		t.Errorf("reading: %v", err)
+	}
+	big := manta.Content{Open: func() (io.ReadCloser, error) { return io.NopCloser(zeros{}), nil }, Size: 1 << 30}
+	if err := c.Put(t.Context(), "/acct/public/o", big); err == nil || !strings.Contains(err.Error(), "stood still") {
+		t.Errorf("storing: %v", err)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }

@@ -172,6 +172,9 @@ if ! [ -x "$bin" ]; then
 				"or take a prebuilt program: ENGBLD_PREBUILT_DIR or ENGBLD_PREBUILT_URL"
 		fi
 		mv -f "$dir/.engbld-new.$$" "$bin" || fail 6 "putting the program at $bin did not work"
+		# A program has some 20 MB: the newest are kept.
+		ls -t "$cache/bin" | sed 1,20d | while read -r old; do rm -rf "${cache:?}/bin/$old"; done
+		ls -t "$cache/src" 2>/dev/null | sed 1,500d | while read -r old; do rm -f "${cache:?}/src/$old"; done
 	fi
 	clean_up
 	trap - EXIT HUP INT TERM

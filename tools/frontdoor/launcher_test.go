@@ -252,7 +252,7 @@ func TestLauncherWritesNothingBesideItself(t *testing.T) {
 func withoutGo(t testing.TB, c command, dir string) string {
 	t.Helper()
 	for _, tool := range []string{"sh", "find", "sort", "xargs", "cat", "uname", "id", "mkdir", "mv", "rm", "sed", "sleep", "tr",
-		"sha256sum", "cp", "chmod", "git", "make", "date", "printf", "env", "touch", "dirname", "awk", "true", "false"} {
+		"sha256sum", "ls", "cp", "chmod", "git", "make", "date", "printf", "env", "touch", "dirname", "awk", "true", "false"} {
 		if p := strings.TrimSpace(c.ok(t, "sh", "-c", "command -v "+tool)); strings.HasPrefix(p, "/") {
 			if err := os.MkdirAll(dir, 0o777); err != nil {
 				t.Fatal(err)
@@ -342,6 +342,28 @@ func TestLauncherCacheUnusable(t *testing.T) {
 	write(t, l.cache, "a file\n", 0o666)
 	if r := l.run(t, l.script(), "x"); r.code != 6 || !strings.Contains(r.stderr, "no place for the program") {
 		t.Errorf("exit %d: %s", r.code, r.stderr)
+	}
+}
+
+// Programs of sources long gone do not pile up.
+func TestLauncherKeepsTheNewest(t *testing.T) {
+	t.Parallel()
+	l := newLauncher(t)
+	old := time.Now().Add(-time.Hour)
+	for i := range 30 {
+		dir := filepath.Join(l.cache, "bin", fmt.Sprintf("%064d", i))
+		write(t, filepath.Join(dir, "engbld"), "", 0o777)
+		if err := os.Chtimes(dir, old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.ok(t, l.script(), "x")
+	if kept, err := os.ReadDir(filepath.Join(l.cache, "bin")); err != nil || len(kept) != 20 {
+		t.Errorf("%d programs are kept, %v", len(kept), err)
+	}
+	l.ok(t, l.script(), "x")
+	if l.builds() != 1 {
+		t.Error("the newest is gone")
 	}
 }
 

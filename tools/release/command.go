@@ -57,20 +57,45 @@ func (d Deps) Updates(user, identity, channel string) (*imgapi.Client, error) {
 	})
 }
 
+// automation are the user and key that bits-upload publishes with (spec
+// engbld-interface.md section 4.1).
+const (
+	automationUser = "mg"
+	automationKey  = "~/.ssh/automation.id_rsa"
+)
+
+// Ready finds out, before an upload, whether its images could be published:
+// the server answers and knows us, and has the channel. A server that asks for
+// no signatures says nothing of us, which is fine.
+func (d Deps) Ready(ctx context.Context, req bits.Request) error {
+	channel := d.uploadChannel(req)
+	c, err := d.Updates(automationUser, automationKey, channel)
+	if err != nil {
+		return err
+	}
+	if _, err := c.Ping(ctx); err != nil {
+		return err
+	}
+	return known(ctx, c, []string{channel})
+}
+
+func (d Deps) uploadChannel(req bits.Request) string {
+	if channel := d.Getenv("UPDATES_IMGADM_CHANNEL"); channel != "" {
+		return channel
+	}
+	return BranchChannel(req.Branch, req.TryBranch)
+}
+
 // PublishUpload is what bits.Deps.Publish wants: it publishes the images of an
 // upload in the channel of its branch, or UPDATES_IMGADM_CHANNEL, as user mg
 // with the automation's key unless the environment says otherwise (spec
 // engbld-interface.md section 4.1).
 func (d Deps) PublishUpload(ctx context.Context, store bits.Store, req bits.Request, res *bits.Result) error {
-	channel := d.Getenv("UPDATES_IMGADM_CHANNEL")
-	if channel == "" {
-		channel = BranchChannel(req.Branch, req.TryBranch)
-	}
 	images, err := FromUpload(store, res, d.Log)
 	if err != nil || len(images) == 0 {
 		return err
 	}
-	c, err := d.Updates("mg", "~/.ssh/automation.id_rsa", channel)
+	c, err := d.Updates(automationUser, automationKey, d.uploadChannel(req))
 	if err != nil {
 		return err
 	}

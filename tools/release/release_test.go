@@ -22,8 +22,10 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/imgapi"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+	"github.com/TritonDataCenter/engbld/tools/manta"
 	"github.com/TritonDataCenter/engbld/tools/release"
 	"github.com/TritonDataCenter/engbld/tools/sandbox"
+	"github.com/TritonDataCenter/engbld/tools/sandbox/mantaserver"
 	"github.com/TritonDataCenter/engbld/tools/sandbox/mantaserver/cut"
 	"github.com/TritonDataCenter/engbld/tools/sshsign"
 	"github.com/google/go-cmp/cmp"
@@ -510,5 +512,90 @@ func TestPublishUpload(t *testing.T) {
 	write("comp/demo-2-zfs.zfs.gz", "spoiled")
 	if err := d.PublishUpload(t.Context(), store, req, res); fault.KindOf(err) != fault.Drift {
 		t.Errorf("spoiled: %v", err)
+	}
+}
+
+// An upload to an object store whose files the image server fetches itself,
+// with signed addresses that nobody gets to see; and the whole of it again
+// after each request to either server was cut.
+func TestUploadAndPublishCutAnywhere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	h, err := mantaserver.New(mantaserver.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects := httptest.NewTLSServer(h)
+	defer objects.Close()
+	s := start(t, sandbox.Options{Remote: objects.Client().Transport})
+	key, err := sshsign.Places{}.Identity(s.env["UPDATES_IMGADM_IDENTITY"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := mantaserver.AddUser(dir, "acct", key.Public()); err != nil {
+		t.Fatal(err)
+	}
+	next := 0
+	run := func(n int, tr http.RoundTripper) (string, error) {
+		src := t.TempDir()
+		img := image(t, n, 0, "")
+		name := filepath.Join(src, fmt.Sprintf("demo-%d", n))
+		if err := errors.Join(os.WriteFile(name+".imgmanifest", img.Manifest.Encode(), 0o644),
+			os.WriteFile(name+".zfs.gz", []byte(fmt.Sprintf("file of image %d", n)), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		c, err := manta.New(manta.Options{URL: objects.URL, Account: "acct", Key: key, Transport: tr, Backoff: []time.Duration{}, Sleep: noSleep})
+		if err != nil {
+			t.Fatal(err)
+		}
+		store, err := manta.NewStore(c, fmt.Sprintf("builds/%d", n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		d := s.deps(&out, tr)
+		req := bits.Request{Branch: "release-20240102", Name: "comp", Dir: src, Stamp: "s1", Parallel: 1, Infof: d.Infof}
+		if err := d.Ready(t.Context(), req); err != nil {
+			return out.String(), err
+		}
+		res, err := bits.Upload(t.Context(), store, req)
+		if err == nil {
+			err = d.PublishUpload(t.Context(), store, req, res)
+		}
+		if err != nil {
+			out.WriteString(err.Error())
+		}
+		return out.String(), err
+	}
+	check := func(n int, out string, err error) {
+		t.Helper()
+		if err != nil {
+			t.Errorf("%v", err)
+		}
+		if strings.Contains(out, "signature") || strings.Contains(out, "SHA256") {
+			t.Errorf("a signed address was said:\n%s", out)
+		}
+		if got := s.channelsOf(t, n); !slices.Equal(got, []string{"staging"}) {
+			t.Errorf("image %d is in %v", n, got)
+		}
+	}
+	base := objects.Client().Transport
+	whole := &cut.Transport{Base: base}
+	out, err := run(1, whole)
+	check(1, out, err)
+	if !slices.ContainsFunc(whole.Log(), func(l string) bool { return strings.Contains(l, "/file/from-url?") }) {
+		t.Errorf("the file was sent, not fetched: %q", whole.Log())
+	}
+	for at := range whole.Log() {
+		for _, mode := range []cut.Mode{cut.Before, cut.After} {
+			next++
+			n := 100 + next
+			out, _ := run(n, &cut.Transport{Base: base, At: at + 1, Mode: mode, Times: -1})
+			if strings.Contains(out, "signature") {
+				t.Errorf("a signed address was said:\n%s", out)
+			}
+			out, err := run(n, base)
+			check(n, out, err)
+		}
 	}
 }

@@ -599,3 +599,21 @@ func TestUploadAndPublishCutAnywhere(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckUpload(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, more := range map[string]string{"real/a.imgmanifest": "", "made/b.imgmanifest": `,"tags":{"sandbox":true}`} {
+		p := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), os.WriteFile(p, image(t, 1, 0, more).Manifest.Encode(), 0o644),
+			os.WriteFile(filepath.Join(filepath.Dir(p), "build.manifest"), []byte("not JSON"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := release.CheckUpload(bits.Request{Dir: dir, Subdirs: []string{"real", "none"}}); err != nil {
+		t.Error(err)
+	}
+	if err := release.CheckUpload(bits.Request{Dir: dir}); fault.KindOf(err) != fault.Policy || !strings.Contains(err.Error(), "made/b.imgmanifest") {
+		t.Errorf("%v", err)
+	}
+}

@@ -11,9 +11,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// compareCommands are the verbs that measure and compare images.
+// compareCommands are the verbs that measure and compare images, and tell where
+// they come from.
 func (a *app) compareCommands() []*cobra.Command {
-	return []*cobra.Command{a.diffCommand(), a.duCommand(), a.treeCommand()}
+	return append([]*cobra.Command{a.diffCommand(), a.duCommand(), a.treeCommand()}, a.trustCommands()...)
 }
 
 func (a *app) diffCommand() *cobra.Command {

@@ -1,0 +1,232 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/lock"
+	"github.com/TritonDataCenter/engbld/tools/sbom"
+	"github.com/TritonDataCenter/engbld/tools/sshsign"
+	"github.com/TritonDataCenter/engbld/tools/sums"
+	"github.com/TritonDataCenter/engbld/tools/survey"
+	"github.com/google/renameio/v2"
+	"github.com/spf13/cobra"
+	"golang.org/x/crypto/ssh"
+)
+
+// Suffixes of what is written about an image beside it.
+const (
+	cycloneDXSuffix  = ".cdx.json"
+	spdxSuffix       = ".spdx.json"
+	provenanceSuffix = ".provenance.json"
+	recordSuffix     = ".lock"
+)
+
+// trustCommands are the verbs that tell where an image comes from.
+func (a *app) trustCommands() []*cobra.Command {
+	return []*cobra.Command{a.sbomCommand(), a.provenanceCommand(), a.sumsCommand()}
+}
+
+func (a *app) sbomCommand() *cobra.Command {
+	var format string
+	var beside bool
+	cmd := a.surveyor("sbom IMAGE", "Write the bill of materials of an image",
+		"  engbld image sbom --format spdx triton-origin-x86_64-24.4.1 > sbom.json\n  engbld image sbom --beside UUID", cobra.ExactArgs(1),
+		func(ctx context.Context, s *subject, im *survey.Image, _ []string) error {
+			forms := map[string]document{"cyclonedx": {cycloneDXSuffix, sbom.WriteCycloneDX}, "spdx": {spdxSuffix, sbom.WriteSPDX}}
+			form, ok := forms[format]
+			if !ok {
+				return fault.Usage.Errorf("image sbom: --format %s: cyclonedx or spdx", format)
+			}
+			return a.document(ctx, s, im, beside, form)
+		})
+	cmd.Flags().StringVar(&format, "format", "cyclonedx", "cyclonedx (1.6) or spdx (2.3), both JSON")
+	cmd.Flags().BoolVar(&beside, "beside", false, "write it beside the image's manifest, with the suffix "+cycloneDXSuffix+" or "+spdxSuffix)
+	return cmd
+}
+
+func (a *app) provenanceCommand() *cobra.Command {
+	var beside bool
+	cmd := a.surveyor("provenance IMAGE", "State how an image was made, as an in-toto statement with SLSA provenance",
+		"  engbld image provenance bits/NAME/NAME-zfs-STAMP.imgmanifest", cobra.ExactArgs(1),
+		func(ctx context.Context, s *subject, im *survey.Image, _ []string) error {
+			return a.document(ctx, s, im, beside, document{provenanceSuffix, sbom.WriteProvenance})
+		})
+	cmd.Flags().BoolVar(&beside, "beside", false, "write it beside the image's manifest, with the suffix "+provenanceSuffix)
+	return cmd
+}
+
+// document is something written about an image.
+type document struct {
+	suffix string
+	write  func(io.Writer, sbom.Subject) error
+}
+
+// document answers with a document, or puts it beside the image.
+func (a *app) document(ctx context.Context, s *subject, im *survey.Image, beside bool, d document) error {
+	about, err := s.about(ctx, im)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if err := d.write(&b, about); err != nil {
+		return err
+	}
+	if !beside {
+		_, err := a.env.Stdout.Write(b.Bytes())
+		return err
+	}
+	stem := stemOf(s.manifest)
+	if stem == "" {
+		return fault.WithHint(fault.Usage.Errorf("%s: its manifest is in no directory to write beside", im.Name), "name the image by its manifest")
+	}
+	if err := renameio.WriteFile(stem+d.suffix, b.Bytes(), 0o666); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.env.Stdout, stem+d.suffix)
+	return nil
+}
+
+// about gathers what bills of materials and provenance tell of an image. The
+// image file, where it is at hand, has to be the one of the manifest.
+func (s *subject) about(ctx context.Context, im *survey.Image) (sbom.Subject, error) {
+	about := sbom.Subject{Image: im}
+	if n := len(s.images); n > 1 {
+		about.Origin = s.images[n-2].Manifest
+	}
+	if path := s.beside(recordSuffix); path != "" {
+		r, err := lock.ReadRecord(path)
+		if err != nil {
+			return about, err
+		}
+		about.Record = r
+	}
+	path := s.beside(imageSuffixes()...)
+	if path == "" {
+		return about, nil
+	}
+	about.FileName = filepath.Base(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return about, err
+	}
+	defer f.Close()
+	h1, h256 := sha1.New(), sha256.New()
+	if _, err := io.Copy(io.MultiWriter(h1, h256), &stopping{ctx, f}); err != nil {
+		return about, fmt.Errorf("%s: %w", path, err)
+	}
+	about.SHA256 = hex.EncodeToString(h256.Sum(nil))
+	for _, file := range im.Manifest.Files() {
+		if got := hex.EncodeToString(h1.Sum(nil)); got != file.SHA1 {
+			return about, fault.Drift.Errorf("%s: its sha1 is %s, the manifest says %s", path, got, file.SHA1)
+		}
+	}
+	return about, nil
+}
+
+func (a *app) sumsCommand() *cobra.Command {
+	var check bool
+	var key, signer string
+	cmd := &cobra.Command{
+		Use:   "sums DIR",
+		Short: "Write or check SHA256SUMS of a directory, and sign it with an ssh key",
+		Long: `Write SHA256SUMS of a directory, as sha256sum reads it. --sign signs it with an
+ssh key: a private key's file, or the fingerprint of a key in ~/.ssh or the
+agent. The signature is verified with
+
+  ssh-keygen -Y verify -f ALLOWED_SIGNERS -I WHO -n file -s SHA256SUMS.sig < SHA256SUMS
+
+or here with --check, which compares all files, and the signature if there is
+one; --signer says whose it must be. A difference is exit code 3, a signature
+that is bad, missing or somebody else's 7.`,
+		Example: `  engbld image sums --sign ~/.ssh/id_ed25519 bits/triton-origin-x86_64-24.4.1
+  engbld image sums --check --signer SHA256:… bits/triton-origin-x86_64-24.4.1`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir := a.abs(args[0])
+			if check {
+				if key != "" {
+					return fault.Usage.Errorf("image sums: --check and --sign exclude each other")
+				}
+				return a.checkSums(cmd.Context(), dir, signer)
+			}
+			if signer != "" {
+				return fault.Usage.Errorf("image sums: --signer goes with --check")
+			}
+			var signWith *sshsign.Key
+			if key != "" {
+				var err error
+				places := sshsign.Places{Home: a.env.Getenv("HOME"), Agent: a.env.Getenv("SSH_AUTH_SOCK")}
+				if _, ferr := sshsign.ParseFingerprint(key); ferr != nil && !strings.HasPrefix(key, "~/") {
+					key = a.abs(key)
+				}
+				if signWith, err = places.Identity(key); err != nil {
+					return err
+				}
+			}
+			list, err := sums.Write(cmd.Context(), dir)
+			if err == nil && signWith != nil {
+				err = sums.SignList(signWith, dir)
+			}
+			if err != nil {
+				return fault.Step.Errorf("sums of %s: %w", args[0], err)
+			}
+			_, err = a.env.Stdout.Write(sums.Encode(list))
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&check, "check", false, "compare the directory with its SHA256SUMS")
+	f.StringVar(&key, "sign", "", "sign with this key: a private key's file, or a fingerprint")
+	f.StringVar(&signer, "signer", "", "with --check: fingerprint of the key that must have signed")
+	return cmd
+}
+
+func (a *app) checkSums(ctx context.Context, dir, signer string) error {
+	list, problems, err := sums.Check(ctx, dir)
+	if err != nil {
+		return fault.Step.Errorf("checking the sums of %s: %w", dir, err)
+	}
+	if err := a.checkSignature(dir, signer); err != nil {
+		return err
+	}
+	for _, p := range problems {
+		fmt.Fprintf(a.env.Stdout, "%s: %s\n", survey.Plain(p.Name), p.What)
+	}
+	if len(problems) > 0 {
+		return fault.Drift.Errorf("%s: %d files are not as %s says", dir, len(problems), sums.ListName)
+	}
+	fmt.Fprintf(a.env.Stdout, "%d files as listed\n", len(list))
+	return nil
+}
+
+func (a *app) checkSignature(dir, signer string) error {
+	pub, err := sums.VerifyList(dir)
+	switch {
+	case os.IsNotExist(err) && signer == "":
+		a.ui().Infof("%s is not signed", sums.ListName)
+		return nil
+	case err != nil:
+		return fault.Policy.Errorf("signature of %s: %w", filepath.Join(dir, sums.ListName), err)
+	}
+	if signer != "" {
+		want, err := sshsign.ParseFingerprint(signer)
+		if err != nil {
+			return fault.Usage.Errorf("image sums: --signer: %w", err)
+		}
+		if !want.Matches(pub) {
+			return fault.Policy.Errorf("%s is signed by %s, not by %s", filepath.Join(dir, sums.ListName), ssh.FingerprintSHA256(pub), signer)
+		}
+	}
+	a.ui().Infof("signed by %s", ssh.FingerprintSHA256(pub))
+	return nil
+}

@@ -155,6 +155,9 @@ func (c *commands) installBelow(ctx context.Context, root *os.Root, o installOpt
 	p.tree = from.Clone()
 	p.dropLeftovers(p.tree.Root, "")
 	if err := p.run(ctx, packages); err != nil {
+		if o.skeleton && o.keyring == "" && fault.KindOf(err) == fault.Policy {
+			err = fault.WithHint(err, "--keyring FILE with the keys that the packages are signed with")
+		}
 		return nil, err
 	}
 	if o.dryRun {

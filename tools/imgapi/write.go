@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
@@ -213,6 +214,9 @@ func (b *sentBody) Close() error {
 func refusal(err error) error {
 	var e *Error
 	if errors.As(err, &e) && e.Status == http.StatusUnauthorized {
+		if strings.Contains(e.Message, "skew") {
+			return fault.WithHint(err, "set this machine's clock")
+		}
 		return fault.WithHint(err, "the server must know the public half of an RSA key of yours: check user and identity")
 	}
 	return err

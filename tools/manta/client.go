@@ -31,7 +31,11 @@ type Options struct {
 	Type     string         // content type of objects whose name tells none; "" is application/octet-stream
 	Places   sshsign.Places // for FromEnv
 
-	Idle      time.Duration     // of a transfer that stands still; 0 is 60 s
+	Idle time.Duration // of a transfer that stands still; 0 is 60 s
+	// Progress is told while objects are sent; nil is silent. It may be called
+	// from several goroutines at once.
+	Progress func(path string, done, total int64)
+
 	Transport http.RoundTripper // nil: one of our own, with proxies from the environment
 	UserAgent string            // "" is "engbld"
 	Now       func() time.Time  // nil is time.Now

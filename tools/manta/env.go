@@ -1,7 +1,6 @@
 package manta
 
 import (
-	"net/http"
 	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
@@ -53,17 +52,20 @@ func missing(getenv func(string) string) error {
 }
 
 // OpenStore returns the store at dest (bits-upload's -d) that the environment
-// says, for bits.Deps.Open. transport may be nil; warnf is told if the server's
+// says, for bits.Deps.Open. more may set what the environment does not say:
+// Transport, Progress, Now; it may be nil. warnf is told if the server's
 // certificate is not verified.
-func OpenStore(getenv func(string) string, transport http.RoundTripper, dest string, warnf func(format string, args ...any)) (*Store, error) {
+func OpenStore(getenv func(string) string, dest string, more func(*Options), warnf func(format string, args ...any)) (*Store, error) {
 	o, err := FromEnv(getenv)
 	if err != nil {
 		return nil, err
 	}
+	if more != nil {
+		more(&o)
+	}
 	if o.Insecure && warnf != nil {
 		warnf("MANTA_TLS_INSECURE is set: the object store's certificate is not verified")
 	}
-	o.Transport = transport
 	c, err := New(o)
 	if err != nil {
 		return nil, err

@@ -300,6 +300,32 @@ func TestFromEnv(t *testing.T) {
 	}
 }
 
+func TestOpenStore(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, nil)
+	env := map[string]string{"MANTA_URL": srv.URL, "MANTA_USER": "acct", "MANTA_NO_AUTH": "true", "MANTA_TLS_INSECURE": "1"}
+	var said []string
+	var done int64
+	s, err := manta.OpenStore(func(k string) string { return env[k] }, "/public/x", func(o *manta.Options) {
+		o.Key = key()
+		o.Progress = func(path string, d, total int64) {
+			if path != "/acct/public/x/f" || total != 5 {
+				t.Errorf("%s %d", path, total)
+			}
+			done = d
+		}
+	}, func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PutText(t.Context(), "f", "hello"); err != nil || done != 5 {
+		t.Errorf("%v, %d", err, done)
+	}
+	if len(said) != 1 || !strings.Contains(said[0], "not verified") {
+		t.Errorf("%q", said)
+	}
+}
+
 func TestDestinations(t *testing.T) {
 	t.Parallel()
 	c := client(t, "http://h.test", nil)

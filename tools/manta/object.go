@@ -157,7 +157,11 @@ func (c *Client) Put(ctx context.Context, p string, content Content) error {
 		if err != nil {
 			return nil, err
 		}
-		return &exact{ReadCloser: f, left: content.Size, want: content.MD5, hash: md5.New()}, nil
+		return &exact{ReadCloser: f, left: content.Size, want: content.MD5, hash: md5.New(), sent: func(left int64) {
+			if c.opts.Progress != nil {
+				c.opts.Progress(p, content.Size-left, content.Size)
+			}
+		}}, nil
 	}
 	err := c.put(ctx, r, content.MD5)
 	var e *Error
@@ -200,6 +204,7 @@ type exact struct {
 	left int64
 	want [md5.Size]byte
 	hash hash.Hash
+	sent func(left int64)
 }
 
 func (e *exact) Read(p []byte) (int, error) {
@@ -215,6 +220,7 @@ func (e *exact) Read(p []byte) (int, error) {
 		// The last bytes are held back, so that the server has no complete body.
 		return 0, &changedError{"its MD5 is another one"}
 	}
+	e.sent(e.left)
 	return n, err
 }
 

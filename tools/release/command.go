@@ -99,8 +99,17 @@ func (d Deps) PublishUpload(ctx context.Context, store bits.Store, req bits.Requ
 	if err != nil {
 		return err
 	}
+	for i, img := range images {
+		if d.Progress != nil {
+			images[i].File.Progress = func(done, total int64) { d.Progress("sending "+img.Manifest.NameVersion(), done, total) }
+		}
+	}
 	return Publish(ctx, c, images, d.Log)
 }
+
+// originPrefix begins the names of origin images, whose released uuids are kept
+// in flavor files.
+const originPrefix = "triton-origin-"
 
 const (
 	defaultFrom = "dev"
@@ -254,7 +263,15 @@ command finishes what was interrupted.`,
 			if err != nil {
 				return err
 			}
-			return d.verify(cmd.Context(), c, args, targets)
+			if err := d.verify(cmd.Context(), c, args, targets); err != nil {
+				return err
+			}
+			for _, s := range steps {
+				if slices.Contains(args, s.Image.UUID()) && s.Channel == targets[0] && strings.HasPrefix(s.Image.Name(), originPrefix) {
+					d.infof("next: engbld flavor released %s %s", s.Image.Name(), s.Image.UUID())
+				}
+			}
+			return nil
 		},
 	}
 	fromTo(cmd, &from, &to)

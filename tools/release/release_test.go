@@ -115,7 +115,7 @@ func image(t *testing.T, n, origin int, more string) release.Image {
 	text := fmt.Sprintf("file of image %d", n)
 	sum := sha1.Sum([]byte(text))
 	f := imgmanifest.File{SHA1: hex.EncodeToString(sum[:]), Size: int64(len(text)), Compression: "gzip"}
-	m, err := imgmanifest.Parse([]byte(fmt.Sprintf(`{"v":2,"uuid":%q,"owner":%q,"name":"demo-%d","version":"1.0","published_at":"2024-01-02T03:04:05Z",
+	m, err := imgmanifest.Parse([]byte(fmt.Sprintf(`{"v":2,"uuid":%q,"owner":%q,"name":"triton-origin-%d","version":"1.0","published_at":"2024-01-02T03:04:05Z",
 		"type":"zone-dataset","os":"smartos","files":[{"sha1":%q,"size":%d,"compression":"gzip"}]%s}`, uuidOf(n), imgmanifest.ZeroUUID, n, f.SHA1, f.Size, more)))
 	if err != nil {
 		t.Fatal(err)
@@ -232,10 +232,10 @@ func TestPromote(t *testing.T) {
 	if _, err := s.client(t, "dev", nil, true).ChannelAdd(t.Context(), u1, "staging"); err != nil {
 		t.Fatal(err)
 	}
-	plan := "there " + u1 + " (demo-1@1.0) is in staging\n" +
-		"add   " + u2 + " (demo-2@1.0) from dev to staging\n" +
-		"add   " + u1 + " (demo-1@1.0) from dev to release\n" +
-		"add   " + u2 + " (demo-2@1.0) from dev to release\n"
+	plan := "there " + u1 + " (triton-origin-1@1.0) is in staging\n" +
+		"add   " + u2 + " (triton-origin-2@1.0) from dev to staging\n" +
+		"add   " + u1 + " (triton-origin-1@1.0) from dev to release\n" +
+		"add   " + u2 + " (triton-origin-2@1.0) from dev to release\n"
 	for _, args := range [][]string{{"plan", "--to", "staging,release", u2}, {"promote", "--dry-run", "--to", "staging,release", u2}} {
 		if out, err := s.run(t, nil, args...); err != nil || out != plan {
 			t.Errorf("%v: %v\n%s", args, err, cmp.Diff(plan, out))
@@ -245,11 +245,12 @@ func TestPromote(t *testing.T) {
 	if fault.KindOf(err) != fault.Drift || out != "staging: image "+u2+" is not there\n" {
 		t.Errorf("verify before: %v\n%s", err, out)
 	}
-	want := "# " + u1 + " (demo-1@1.0) is in staging already\n" +
-		"added " + u2 + " (demo-2@1.0) from dev to staging\n" +
-		"added " + u1 + " (demo-1@1.0) from dev to release\n" +
-		"added " + u2 + " (demo-2@1.0) from dev to release\n" +
-		"# 1 images and their origins are in staging, release\n"
+	want := "# " + u1 + " (triton-origin-1@1.0) is in staging already\n" +
+		"added " + u2 + " (triton-origin-2@1.0) from dev to staging\n" +
+		"added " + u1 + " (triton-origin-1@1.0) from dev to release\n" +
+		"added " + u2 + " (triton-origin-2@1.0) from dev to release\n" +
+		"# 1 images and their origins are in staging, release\n" +
+		"# next: engbld flavor released triton-origin-2 " + u2 + "\n"
 	if out, err := s.run(t, nil, "promote", "--to", "staging,release", u2); err != nil || out != want {
 		t.Errorf("promote: %v\n%s", err, cmp.Diff(want, out))
 	}
@@ -346,9 +347,9 @@ func TestPrereq(t *testing.T) {
 	args := []string{"prereq", "--source", from.ImageURL() + "?channel=dev", "--to", "release,dev", uuidOf(2)}
 	to := start(t, sandbox.Options{})
 	whole := &cut.Transport{}
-	want := "# copied image " + uuidOf(1) + " (demo-1@1.0)\n# copied image " + uuidOf(2) + " (demo-2@1.0)\n" +
-		"image " + uuidOf(2) + " (demo-2@1.0) is on SERVER\n" +
-		"added " + uuidOf(1) + " (demo-1@1.0) from release to dev\nadded " + uuidOf(2) + " (demo-2@1.0) from release to dev\n" +
+	want := "# copied image " + uuidOf(1) + " (triton-origin-1@1.0)\n# copied image " + uuidOf(2) + " (triton-origin-2@1.0)\n" +
+		"image " + uuidOf(2) + " (triton-origin-2@1.0) is on SERVER\n" +
+		"added " + uuidOf(1) + " (triton-origin-1@1.0) from release to dev\nadded " + uuidOf(2) + " (triton-origin-2@1.0) from release to dev\n" +
 		"# 1 images and their origins are in release, dev\n"
 	if out, err := to.run(t, whole, args...); err != nil || out != want {
 		t.Fatalf("%v\n%s", err, cmp.Diff(want, out))
@@ -426,14 +427,14 @@ func TestTicket(t *testing.T) {
 	sum := sha1.Sum([]byte("file of image 2"))
 	want := `Release to staging, release of
 
-    ` + uuidOf(2) + `  demo-2  1.0  2024-01-02T03:04:05Z
+    ` + uuidOf(2) + `  triton-origin-2  1.0  2024-01-02T03:04:05Z
 
-demo-2@1.0
+triton-origin-2@1.0
 
     uuid      ` + uuidOf(2) + `
     channels  dev
     file      sha1 ` + hex.EncodeToString(sum[:]) + `, 15 bytes
-    origin    ` + uuidOf(1) + ` (demo-1@1.0)
+    origin    ` + uuidOf(1) + ` (triton-origin-1@1.0)
     since     ` + uuidOf(1) + `
 
     packages
@@ -449,7 +450,7 @@ To do
 
     engbld release promote --to staging,release ` + uuidOf(2) + `
     engbld release verify --to staging,release ` + uuidOf(2) + `
-    engbld flavor released demo-2 ` + uuidOf(2) + `
+    engbld flavor released triton-origin-2 ` + uuidOf(2) + `
 `
 	if err != nil || out.String() != want {
 		t.Errorf("%v\n%s", err, cmp.Diff(want, out.String()))
@@ -503,7 +504,7 @@ func TestPublishUpload(t *testing.T) {
 	if err != nil || m.Files()[0].Compression != "none" {
 		t.Errorf("%v", err)
 	}
-	for _, want := range []string{"no image file for other/nothing.imgmanifest", "other/no-uuid.manifest has no uuid", "published image " + uuidOf(2), "image " + uuidOf(2) + " (demo-2@1.0) is on"} {
+	for _, want := range []string{"no image file for other/nothing.imgmanifest", "other/no-uuid.manifest has no uuid", "published image " + uuidOf(2), "image " + uuidOf(2) + " (triton-origin-2@1.0) is on"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q was not said:\n%s", want, &out)
 		}
@@ -615,5 +616,34 @@ func TestCheckUpload(t *testing.T) {
 	}
 	if err := release.CheckUpload(bits.Request{Dir: dir}); fault.KindOf(err) != fault.Policy || !strings.Contains(err.Error(), "made/b.imgmanifest") {
 		t.Errorf("%v", err)
+	}
+}
+
+// An image of the public server becomes a private one, without its icon.
+func TestPrereqFromPublicServer(t *testing.T) {
+	t.Parallel()
+	img := image(t, 1, 0, `,"public":true,"icon":true,"acl":["11111111-2222-4333-8444-555555555555"],"state":"active","disabled":false`)
+	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/file") {
+			w.Header().Set("Content-Type", "application/octet-stream")
+			io.WriteString(w, "file of image 1")
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(img.Manifest.Encode())
+	}))
+	defer source.Close()
+	to := start(t, sandbox.Options{})
+	if out, err := to.run(t, nil, "prereq", "--source", source.URL, uuidOf(1)); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	m, err := to.client(t, "support", nil, true).Get(t.Context(), uuidOf(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, icon := m.Get("icon")
+	_, acl := m.Get("acl")
+	if m.Public() || icon || acl || m.PublishedAt() != "2024-01-02T03:04:05Z" || len(m.Channels()) != 5 {
+		t.Errorf("%s", m.Encode())
 	}
 }

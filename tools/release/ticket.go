@@ -51,6 +51,9 @@ func Ticket(ctx context.Context, w io.Writer, c *imgapi.Client, uuids []string, 
 	fmt.Fprintf(&b, "\nTo do\n\n    engbld release promote --to %s %s\n    engbld release verify --to %s %s\n", strings.Join(o.Channels, ","),
 		strings.Join(uuids, " "), strings.Join(o.Channels, ","), strings.Join(uuids, " "))
 	for _, m := range images {
+		if !strings.HasPrefix(m.Name(), originPrefix) {
+			continue
+		}
 		fmt.Fprintf(&b, "    engbld flavor released %s %s\n", m.Name(), m.UUID())
 	}
 	_, err := io.WriteString(w, b.String())

@@ -95,6 +95,8 @@ type app struct {
 	env Env
 
 	quiet, verbose bool
+	keep, timings  bool // of builds
+	again          bool
 	upstreamExit   bool // every failure is 1, as upstream's command of that name has it
 	theUI          *ui.UI
 }
@@ -107,6 +109,7 @@ func (a *app) ui() *ui.UI {
 			Live:    a.env.Terminal && a.env.Getenv("MAKELEVEL") == "",
 			Quiet:   a.quiet,
 			Verbose: a.verbose,
+			JSON:    a.env.Getenv("ENGBLD_LOG") == "json",
 			Now:     a.env.Now,
 		})
 	}
@@ -137,6 +140,7 @@ makefiles of this repository call; every verb can be used by hand too.`,
 	root.AddCommand(a.imageCommand(), a.pkgCommand(), a.flavorCommand(), a.stampCommand(), a.cacheCommand())
 	root.AddCommand(a.scripts()...)
 	root.AddCommand(a.doctorCommands()...)
+	root.AddCommand(a.planCommand(), a.lockCommand(), a.verifyCommand(), a.auditCommand())
 	root.SuggestionsMinimumDistance = 2
 	usageErrors(root)
 	return root

@@ -37,15 +37,19 @@ type job struct {
 // buildAll builds the jobs, as many at once as there are CPUs, and prints their
 // uuids in the jobs' order.
 func (a *app) buildAll(ctx context.Context, jobs []job, bitsDirs ...string) error {
-	w, err := a.open(ctx, a.ui(), bitsDirs...)
-	if err != nil {
-		return err
-	}
-	defer w.close()
 	set, err := a.flavors()
 	if err != nil {
 		return err
 	}
+	pins, images, err := a.pins(set, jobs)
+	if err != nil {
+		return err
+	}
+	w, err := a.openLocked(ctx, a.ui(), images, bitsDirs...)
+	if err != nil {
+		return err
+	}
+	defer w.close()
 	uuids := make([]string, len(jobs))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
@@ -56,12 +60,13 @@ func (a *app) buildAll(ctx context.Context, jobs []job, bitsDirs ...string) erro
 				story = story.WithPrefix(j.req.Name)
 			}
 			opts := a.options(w, story)
-			opts.Out, opts.EOLPage = j.out, set.BuildEnv.EOLPage
+			pins[i].fill(&opts, set, j)
 			res, err := build.Run(ctx, j.req, opts)
 			if err != nil {
 				return err
 			}
 			uuids[i] = res.Manifest.UUID()
+			a.sayTimings(story, res)
 			return nil
 		})
 	}
@@ -145,6 +150,7 @@ the makefiles do, so the result is the same as make FLAVOR-buildimage's.`,
 	f.StringVar(&bitsDir, "bits-dir", "", "write below this directory (default $ENGBLD_BITS_DIR, else bits/ of the checkout)")
 	f.StringVar(&timestamp, "timestamp", "", "time of everything new, YYYYMMDDThhmmssZ (default $TIMESTAMP, else now)")
 	f.StringVar(&packages, "packages", "", "install these packages instead of the flavor's")
+	a.buildFlags(f)
 	f.BoolVar(&printOnly, "print-request", false, "print what would be built, as JSON, and stop")
 	return cmd
 }
@@ -281,6 +287,7 @@ BUILDIMAGE_PKGSRC_ACCEPT lists package actions that may be left out.`,
 	f.BoolVar(&req.MOTD, "motd", false, "write /etc/motd")
 	f.StringVar(&req.SourceRepo, "source-repo", "", "address of the sources, for /etc/motd")
 	f.StringVar(&top, "top", "", "top directory of the component")
+	a.buildFlags(f)
 	f.BoolVar(&printOnly, "print-request", false, "print what would be built, as JSON, and stop")
 	return cmd
 }

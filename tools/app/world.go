@@ -14,6 +14,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/imgstore"
+	"github.com/TritonDataCenter/engbld/tools/lock"
 	"github.com/TritonDataCenter/engbld/tools/sandbox"
 	"github.com/TritonDataCenter/engbld/tools/ui"
 )
@@ -34,6 +35,10 @@ type world struct {
 
 	packageCache string
 	offline      bool
+
+	source  imgstore.Source // of base images
+	inputs  *lock.Inputs    // nil: none are kept
+	records lock.Records
 }
 
 func (w *world) close() {
@@ -93,6 +98,12 @@ func isURL(s string) bool { return strings.Contains(s, "://") }
 
 // open sets the world up. Own builds are looked for below bitsDirs.
 func (a *app) open(ctx context.Context, story *ui.UI, bitsDirs ...string) (*world, error) {
+	return a.openLocked(ctx, story, nil, bitsDirs...)
+}
+
+// openLocked is open for locks that name base images: those are looked for in the
+// inputs too.
+func (a *app) openLocked(ctx context.Context, story *ui.UI, locked []lock.Image, bitsDirs ...string) (*world, error) {
 	sandboxed := a.on("ENGBLD_SANDBOX")
 	cache, err := a.cacheRoot(sandboxed)
 	if err != nil {
@@ -109,7 +120,6 @@ func (a *app) open(ctx context.Context, story *ui.UI, bitsDirs ...string) (*worl
 		if !a.namedSource() {
 			source = w.sandbox.ImageURL()
 		}
-		w.offline = false // its servers are on this machine
 		story.Infof("sandbox: made-up images and packages, no network")
 	}
 	w.client = &fetch.Client{
@@ -119,16 +129,24 @@ func (a *app) open(ctx context.Context, story *ui.UI, bitsDirs ...string) (*worl
 	if transport != nil {
 		w.client.HTTP = &http.Client{Transport: transport}
 	}
-	w.packageCache = filepath.Join(cache, "packages")
+	w.packageCache, w.records = filepath.Join(cache, "packages"), lock.Records(filepath.Join(cache, "records"))
 	from, err := imgstore.ParseSource(source, imgstore.SourceOptions{Transport: transport, Fetch: w.client})
 	if err != nil {
 		w.close()
 		return nil, err
 	}
+	sources := []imgstore.Source{from}
+	w.source = from
 	images, err := a.imageCache(sandboxed)
 	if err == nil {
+		w.inputs, err = a.inputs(w)
+	}
+	if w.inputs != nil && len(locked) > 0 {
+		sources = []imgstore.Source{w.inputs.ImageSource(locked), from}
+	}
+	if err == nil {
 		w.images, err = imgstore.Open(imgstore.Options{
-			CacheDir: images, Sources: []imgstore.Source{from}, OwnDirs: bitsDirs,
+			CacheDir: images, Sources: sources, OwnDirs: bitsDirs,
 			Sandbox: sandboxed, Marked: a.namedSource(), Offline: w.offline, Log: story, Now: a.env.Now,
 		})
 	}
@@ -145,6 +163,8 @@ func (a *app) options(w *world, story *ui.UI) build.Options {
 		Images: w.images, Client: w.client, PackageCache: w.packageCache, Offline: w.offline, Sandbox: w.sandbox != nil,
 		PackageSource: a.env.Getenv("ENGBLD_PKGSRC_SOURCE"), VulnURL: defaultVulnURL,
 		AllowForeign: a.on("ENGBLD_ALLOW_FOREIGN"), Story: story,
+		Inputs: w.inputs, Records: w.records, WriteLock: a.on("ENGBLD_WRITE_LOCK"),
+		Keep: a.keep || a.on("ENGBLD_KEEP"), Again: a.again,
 	}
 }
 

@@ -30,16 +30,12 @@ func Plan(ctx context.Context, r Request, opts Options) (*plan.Plan, error) {
 			}
 		}
 	}
-	state, why := plan.Run, ""
+	state := plan.Run
 	if res := p.reuse(ctx); res != nil {
-		out.Image = res.Manifest.UUID()
-		state, why = plan.Done, "image "+out.Image+" was built from the same inputs"
+		out.Image, state = res.Manifest.UUID(), plan.Done
 	}
 	for _, s := range p.steps() {
 		one := plan.Step{Name: s.name, State: state, Why: s.why}
-		if why != "" {
-			one.Why = why
-		}
 		if s.skip != "" {
 			one.State, one.Why = plan.Skip, s.skip
 		} else if s.inputs != nil {

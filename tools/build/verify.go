@@ -40,6 +40,8 @@ func Verify(ctx context.Context, rec *lock.Record, dir string, opts Options) err
 	defer os.RemoveAll(temp)
 	opts.Out = filepath.Join(temp, "out")
 	opts.Images = unregistered{opts.Images}
+	story := opts.Story
+	opts.Story = brief{story}
 	opts.Lock, opts.LockFile = &rec.Lock, "the record of image "+rec.Build.Image
 	opts.EOLPage, opts.Sandbox = rec.Build.EOLPage, rec.Build.Sandbox
 	opts.Records, opts.Policy, opts.Renew, opts.WriteLock, opts.Keep = "", nil, nil, false, false
@@ -65,7 +67,7 @@ func Verify(ctx context.Context, rec *lock.Record, dir string, opts Options) err
 		}
 		return fault.WithHint(err, "build it again: engbld image build --again %s", r.Name)
 	}
-	opts.Story.Step("verify", "image %s: %d files, the same bytes", res.Manifest.UUID(), len(rec.Build.Outputs))
+	story.Step("verify", "image %s: %d files, the same bytes", res.Manifest.UUID(), len(rec.Build.Outputs))
 	return nil
 }
 
@@ -73,6 +75,11 @@ func Verify(ctx context.Context, rec *lock.Record, dir string, opts Options) err
 type unregistered struct{ Images }
 
 func (unregistered) Register(context.Context, string, string) error { return nil }
+
+// brief tells the steps of a build that is thrown away; the rest are details.
+type brief struct{ Story }
+
+func (b brief) Infof(format string, args ...any) { b.Detailf(format, args...) }
 
 func readManifest(name string) (*imgmanifest.Manifest, error) {
 	fi, err := os.Stat(name)
@@ -305,7 +312,7 @@ func firstRecord(have, want *os.File) (string, error) {
 		case errB != nil && errB != io.EOF:
 			return "", errB
 		case errA != nil && errA != io.EOF:
-			return fmt.Sprintf("record %d (at %d): %v", n, start, errA), nil
+			return errA.Error(), nil // it names the record
 		case errA == io.EOF && errB == io.EOF:
 			return "", nil
 		case errA == io.EOF:

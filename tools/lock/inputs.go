@@ -86,7 +86,7 @@ func (in *Inputs) Get(ctx context.Context, sum string, maxSize int64) (string, e
 		return "", err
 	}
 	if err := fetch.Check(path, fetch.Expect{SHA256: sum, MaxSize: maxSize}); err != nil {
-		return "", fault.WithHint(fault.Drift.Errorf("inputs: %w", err), "remove the file, and fill the place again: engbld lock --check FLAVOR")
+		return "", fault.WithHint(fault.Drift.Errorf("inputs: %w", err), "remove the file, and fill the place again: engbld lock --store FLAVOR")
 	}
 	return path, nil
 }

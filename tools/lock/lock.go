@@ -16,6 +16,9 @@ import (
 // FileName is what the lock of a flavor is called, beside its flavor.toml.
 const FileName = "flavor.lock"
 
+// SandboxFileName is what the lock for builds in the sandbox is called.
+const SandboxFileName = "flavor.sandbox.lock"
+
 const (
 	format      = 1
 	maxText     = 16 << 20

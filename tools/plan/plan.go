@@ -78,6 +78,9 @@ func (p *Plan) Text(w io.Writer) error {
 	if p.Digest != "" {
 		fmt.Fprintf(&b, "plan sha256:%s\n", p.Digest)
 	}
+	if p.Image != "" {
+		fmt.Fprintf(&b, "nothing to do: image %s was built from the same inputs\n", p.Image)
+	}
 	for i, s := range p.Steps {
 		fmt.Fprintf(&b, "%2d %-9s  %-4s  %s\n", i+1, s.Name, s.State, s.Why)
 		width := 0

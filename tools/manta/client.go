@@ -22,14 +22,13 @@ import (
 // Options say which server to talk to and as whom. URL and Account are
 // required.
 type Options struct {
-	URL      string         // https://HOST, without scheme https
-	Account  string         // login
-	SubUser  string         // user under the account, may be ""
-	Key      *sshsign.Key   // nil: unsigned, only what is public can be read
-	Insecure bool           // do not verify the server's certificate
-	Role     string         // header role, a list with commas; may be ""
-	Type     string         // content type of objects whose name tells none; "" is application/octet-stream
-	Places   sshsign.Places // for FromEnv
+	URL      string       // https://HOST, without scheme https
+	Account  string       // login
+	SubUser  string       // user under the account, may be ""
+	Key      *sshsign.Key // nil: unsigned, only what is public can be read
+	Insecure bool         // do not verify the server's certificate
+	Role     string       // header role, a list with commas; may be ""
+	Type     string       // content type of objects whose name tells none; "" is application/octet-stream
 
 	Idle time.Duration // of a transfer that stands still; 0 is 60 s
 	// Progress is told while objects are sent; nil is silent. It may be called

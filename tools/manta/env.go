@@ -16,7 +16,6 @@ func FromEnv(getenv func(string) string) (Options, error) {
 		URL: getenv("MANTA_URL"), Account: getenv("MANTA_USER"), SubUser: getenv("MANTA_SUBUSER"), Role: getenv("MANTA_ROLE"),
 		Type:     getenv("MANTA_DEFAULT_CONTENT_TYPE"),
 		Insecure: getenv("MANTA_TLS_INSECURE") != "" && getenv("MANTA_TLS_INSECURE") != "0",
-		Places:   sshsign.Places{Home: getenv("HOME"), Agent: getenv("SSH_AUTH_SOCK")},
 	}
 	if o.URL == "" || o.Account == "" {
 		return o, missing(getenv)
@@ -24,9 +23,10 @@ func FromEnv(getenv func(string) string) (Options, error) {
 	if getenv("MANTA_NO_AUTH") == "true" {
 		return o, nil
 	}
+	places := sshsign.Places{Home: getenv("HOME"), Agent: getenv("SSH_AUTH_SOCK")}
 	id := getenv("MANTA_KEY_ID")
 	if id == "" {
-		if id = o.Places.DefaultFingerprint(); id == "" {
+		if id = places.DefaultFingerprint(); id == "" {
 			return o, fault.WithHint(fault.Usage.Errorf("object store: MANTA_KEY_ID is not set, and there is no ~/.ssh/id_rsa.pub"),
 				"MANTA_KEY_ID=MD5:aa:bb:… or SHA256:… (ssh-add -l -E md5)")
 		}
@@ -35,7 +35,7 @@ func FromEnv(getenv func(string) string) (Options, error) {
 	if err != nil {
 		return o, fault.Usage.Errorf("object store: MANTA_KEY_ID: %w", err)
 	}
-	o.Key, err = o.Places.Find(f)
+	o.Key, err = places.Find(f)
 	return o, err
 }
 

@@ -206,7 +206,7 @@ func FromUpload(store bits.Store, res *bits.Result, log Log) ([]Image, error) {
 			continue
 		}
 		image := files[prefix+suffixes[i].suffix]
-		content, err := content(m, image.Path, suffixes[i].compression)
+		content, err := LocalContent(m, image.Path, suffixes[i].compression)
 		if err != nil {
 			return nil, err
 		}
@@ -251,9 +251,10 @@ func readManifest(name string) (*imgmanifest.Manifest, error) {
 	return m, nil
 }
 
-// content describes a file of this machine. The manifest's size and digest
-// must be the file's, where it has them.
-func content(m *imgmanifest.Manifest, name, compression string) (c imgapi.Content, err error) {
+// LocalContent describes a file of this machine, for imgapi.Publication. The
+// manifest's size and digest must be the file's, where it has them
+// (fault.Drift); its compression then beats the given one.
+func LocalContent(m *imgmanifest.Manifest, name, compression string) (c imgapi.Content, err error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return c, fault.Usage.Errorf("file of image %s: %w", m.UUID(), err)
@@ -272,9 +273,4 @@ func content(m *imgmanifest.Manifest, name, compression string) (c imgapi.Conten
 	}
 	c.Open = func() (io.ReadCloser, error) { return os.Open(name) }
 	return c, nil
-}
-
-// LocalContent describes a file of this machine for Publish.
-func LocalContent(m *imgmanifest.Manifest, name, compression string) (imgapi.Content, error) {
-	return content(m, name, compression)
 }

@@ -4,11 +4,13 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/md5"
 	"crypto/rsa"
 	_ "crypto/sha1" // the real one takes RSA-SHA1, too
 	_ "crypto/sha256"
 	_ "crypto/sha512"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"net/http"
@@ -20,9 +22,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"crypto/md5"
-	"encoding/hex"
 
 	"golang.org/x/crypto/ssh"
 )

@@ -259,7 +259,11 @@ func (p *portable) renewed(ctx context.Context, live repository.Set, pinned []pi
 			}
 		}
 		if !found {
-			return nil, fault.Usage.Errorf("no package %q in %s", name, strings.Join(p.pkgs.sources, " "))
+			var where []string
+			for _, r := range live {
+				where = append(where, r.URL)
+			}
+			return nil, fault.Usage.Errorf("no package %q in %s", name, strings.Join(where, ", "))
 		}
 	}
 	var fresh []pin

@@ -34,6 +34,19 @@ triton-origin-x86_64-23.4.0-%: .engbld-always
 triton-origin-x86_64-24.4.1-%: .engbld-always
 	@$(_ENGBLD_IMAGE_TIME) $(MAKE) --no-print-directory -C images/triton-origin-x86_64-24.4.1 $*
 
+# These are no goals of the image's Makefile, but verbs of engbld.
+$(ENGBLD_FLAVORS:%=%-plan): %-plan: .engbld-always
+	@$(_ENGBLD_IMAGE_TIME) $(_ENGBLD) plan $*
+
+$(ENGBLD_FLAVORS:%=%-lock): %-lock: .engbld-always
+	@$(_ENGBLD_IMAGE_TIME) $(_ENGBLD) lock $*
+
+$(ENGBLD_FLAVORS:%=%-verify): %-verify: .engbld-always
+	@$(_ENGBLD_IMAGE_TIME) $(_ENGBLD) verify $*
+
+$(ENGBLD_FLAVORS:%=%-audit): %-audit: .engbld-always
+	@$(_ENGBLD_IMAGE_TIME) $(_ENGBLD) audit $*
+
 all-%: .engbld-always
 	@$(_ENGBLD_IMAGE_TIME) $(MAKE) --no-print-directory $(foreach flavor,$(ENGBLD_FLAVORS),'$(flavor)-$*')
 

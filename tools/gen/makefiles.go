@@ -75,6 +75,14 @@ func wrappers(set *flavor.Set) ([]byte, error) {
 		p("\n%s-%%: .engbld-always\n", n)
 		p("\t@$(_ENGBLD_IMAGE_TIME) $(MAKE) --no-print-directory -C images/%s $*\n", n)
 	}
+	p("\n# These are no goals of the image's Makefile, but verbs of engbld.\n")
+	for i, verb := range []string{"plan", "lock", "verify", "audit"} {
+		if i > 0 {
+			p("\n")
+		}
+		p("$(ENGBLD_FLAVORS:%%=%%-%[1]s): %%-%[1]s: .engbld-always\n", verb)
+		p("\t@$(_ENGBLD_IMAGE_TIME) $(_ENGBLD) %s $*\n", verb)
+	}
 	p("\nall-%%: .engbld-always\n")
 	p("\t@$(_ENGBLD_IMAGE_TIME) $(MAKE) --no-print-directory $(foreach flavor,$(ENGBLD_FLAVORS),'$(flavor)-$*')\n")
 	p("\ntriton-origin-%%: .engbld-always\n")

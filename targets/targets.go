@@ -33,6 +33,18 @@ func BitsUpload(ctx context.Context) error {
 	return command(ctx, "make", "--no-print-directory", "all-bits-upload")
 }
 
+// Plan shows what building a flavor would do: steps, inputs, and why.
+func Plan(ctx context.Context, flavor string) error { return engbld(ctx, "plan", flavor) }
+
+// Lock pins the inputs of a flavor in its flavor.lock.
+func Lock(ctx context.Context, flavor string) error { return engbld(ctx, "lock", flavor) }
+
+// Verify builds an image again from its recorded inputs and compares every byte.
+func Verify(ctx context.Context, image string) error { return engbld(ctx, "verify", image) }
+
+// Audit lists known vulnerabilities of an image's packages, by the flavor's policy.
+func Audit(ctx context.Context, image string) error { return engbld(ctx, "audit", image) }
+
 // Gen holds what is done to the files generated from the flavors.
 type Gen mg.Namespace
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -103,6 +104,19 @@ func (a *app) printRequest(jobs []job) error {
 	return nil
 }
 
+// publicAddress takes passwords and tokens out of the address of a repository: it
+// is written into images. A user name alone stays in an ssh address.
+func publicAddress(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.User == nil {
+		return address
+	}
+	if u.User = url.User(u.User.Username()); u.Scheme == "http" || u.Scheme == "https" {
+		u.User = nil
+	}
+	return u.String()
+}
+
 // run checks the jobs and prints or builds them.
 func (a *app) run(ctx context.Context, jobs []job, printOnly bool, bitsDirs ...string) error {
 	for _, j := range jobs {
@@ -193,7 +207,7 @@ func (a *app) flavorJobs(ctx context.Context, names []string, all bool, bitsDir,
 		req := build.Request{
 			Name: f.Name, Prefix: f.Name + "-zfs", Version: st.String(), Base: f.Base.UUID, Manifest: mf,
 			Packages: f.Pkgsrc.Packages, Upgrade: f.Pkgsrc.Upgrade, Audit: true, MOTD: true,
-			SourceRepo: stamp.Remote(ctx, top), Timestamp: when, Platform: a.platform(),
+			SourceRepo: publicAddress(stamp.Remote(ctx, top)), Timestamp: when, Platform: build.DefaultPlatform,
 		}
 		for _, acc := range set.Accepts(f) {
 			req.Accept = append(req.Accept, acc.Package+":"+acc.Action)
@@ -214,13 +228,6 @@ func flavorManifest(set *flavor.Set, f *flavor.Flavor, st stamp.Stamp) map[strin
 		m["requirements"] = map[string]any{"min_platform": map[string]string{"7.0": f.MinPlatform}}
 	}
 	return m
-}
-
-func (a *app) platform() string {
-	if p := a.env.Getenv("BUILD_PLATFORM"); p != "" {
-		return p
-	}
-	return build.DefaultPlatform
 }
 
 // bitsDir is where the makefiles put results (spec engbld-interface.md section 3.1).
@@ -261,6 +268,7 @@ BUILDIMAGE_PKGSRC_ACCEPT lists package actions that may be left out.`,
 				return err
 			}
 			req.Manifest = json.RawMessage(a.env.Getenv("BUILDIMAGE_MF"))
+			req.SourceRepo = publicAddress(req.SourceRepo)
 			req.Packages = build.SplitPackages(packages)
 			req.Accept = accepts(set, splitList(a.env.Getenv("BUILDIMAGE_PKGSRC_ACCEPT")))
 			if req.Version == "" {
@@ -331,8 +339,9 @@ manifest's tag timestamp, else now.`,
 			}
 			req.Manifest, req.Packages = json.RawMessage(manifest), build.SplitPackages(packages)
 			req.Accept = accepts(set, splitList(a.env.Getenv("BUILDIMAGE_PKGSRC_ACCEPT")))
-			req.Name, req.Version, req.Platform = req.ImageName(), req.ImageVersion(), a.platform()
+			req.Name, req.Version, req.Platform = req.ImageName(), req.ImageVersion(), build.DefaultPlatform
 			req.Component.Dir = a.abs(req.Component.Dir)
+			req.SourceRepo = publicAddress(req.SourceRepo)
 			if req.Timestamp, err = a.legacyTime(req.Manifest); err != nil {
 				return err
 			}

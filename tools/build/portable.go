@@ -301,7 +301,15 @@ func (c *counter) Read(p []byte) (int, error) {
 // describe writes the manifest and gives all files their names, the manifest
 // last: where it stands, the image is whole.
 func (p *portable) describe(ctx context.Context) error {
-	given, err := imgmanifest.Parse(p.req.Manifest)
+	fields, err := p.req.fields()
+	if err != nil {
+		return err
+	}
+	raw, err := canonical(fields) // so that the uuid does not depend on how it was written
+	if err != nil {
+		return err
+	}
+	given, err := imgmanifest.Parse(raw)
 	if err != nil {
 		return fault.Usage.Wrap(err)
 	}

@@ -83,6 +83,9 @@ func (r *Request) Check() error {
 	if _, err := time.Parse(TimestampLayout, r.Platform); err != nil {
 		return fault.WithHint(bad("platform %q is no platform stamp", r.Platform), "BUILD_PLATFORM looks like %s", DefaultPlatform)
 	}
+	if strings.ContainsFunc(r.SourceRepo, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+		return bad("source repository %q holds control characters", r.SourceRepo)
+	}
 	for _, p := range r.Packages {
 		if !packageName.MatchString(p) {
 			return bad("package %q: only letters, digits and -_.+ may be in its name", p)

@@ -1,6 +1,7 @@
 package manta
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
@@ -10,7 +11,8 @@ import (
 // FromEnv fills options as the genuine tools do from MANTA_URL, MANTA_USER,
 // MANTA_SUBUSER, MANTA_KEY_ID, MANTA_ROLE, MANTA_TLS_INSECURE, MANTA_NO_AUTH,
 // MANTA_DEFAULT_CONTENT_TYPE, HOME and SSH_AUTH_SOCK (spec manta.md section 1).
-// URL and user have no defaults; the key's is that of ~/.ssh/id_rsa.pub.
+// URL and user have no defaults; the key's is that of ~/.ssh/id_rsa.pub. Beyond
+// the genuine tools, MANTA_KEY_ID may name the file of a private key.
 func FromEnv(getenv func(string) string) (Options, error) {
 	o := Options{
 		URL: getenv("MANTA_URL"), Account: getenv("MANTA_USER"), SubUser: getenv("MANTA_SUBUSER"), Role: getenv("MANTA_ROLE"),
@@ -31,11 +33,10 @@ func FromEnv(getenv func(string) string) (Options, error) {
 				"MANTA_KEY_ID=MD5:aa:bb:… or SHA256:… (ssh-add -l -E md5)")
 		}
 	}
-	f, err := sshsign.ParseFingerprint(id)
-	if err != nil {
-		return o, fault.Usage.Errorf("object store: MANTA_KEY_ID: %w", err)
+	var err error
+	if o.Key, err = places.Identity(id); err != nil {
+		err = fmt.Errorf("object store: MANTA_KEY_ID: %w", err)
 	}
-	o.Key, err = places.Find(f)
 	return o, err
 }
 

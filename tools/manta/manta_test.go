@@ -276,7 +276,9 @@ func TestFromEnv(t *testing.T) {
 		{map[string]string{"MANTA_URL": "h", "MANTA_USER": "u", "HOME": home}, ""},
 		{map[string]string{"MANTA_URL": "h", "MANTA_USER": "u", "MANTA_NO_AUTH": "true"}, ""},
 		{map[string]string{"MANTA_URL": "h", "MANTA_USER": "u"}, "MANTA_KEY_ID is not set"},
-		{map[string]string{"MANTA_URL": "h", "MANTA_USER": "u", "MANTA_KEY_ID": "xx"}, "no fingerprint"},
+		{map[string]string{"MANTA_URL": "h", "MANTA_USER": "u", "MANTA_KEY_ID": "/no/key"}, "/no/key"},
+		{map[string]string{"MANTA_URL": "h", "MANTA_USER": "u", "MANTA_KEY_ID": id}, ""},
+		{map[string]string{"MANTA_URL": "h", "MANTA_USER": "u", "MANTA_KEY_ID": "MD5:xx"}, "no fingerprint"},
 		{map[string]string{"MANTA_USER": "u"}, "not set: MANTA_URL"},
 		{nil, "not set: MANTA_URL, MANTA_USER"},
 	} {

@@ -10,16 +10,18 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/TritonDataCenter/engbld/tools/e2e/checkout"
 )
 
 // TestDoors builds one flavor through every front door, in two clones, under
 // changed surroundings: all results must be equal, byte for byte.
 func TestDoors(t *testing.T) {
 	t.Parallel()
-	first := newClone(t, "clone")
-	second := newClone(t, "another clone, in a directory with blanks")
+	first := checkout.New(t, "clone")
+	second := checkout.New(t, "another clone, in a directory with blanks")
 	mage := filepath.Join(t.TempDir(), "mage")
-	first.run(t, nil, "go", "build", "-o", mage, "github.com/magefile/mage")
+	first.Run(t, nil, "go", "build", "-o", mage, "github.com/magefile/mage")
 
 	goal := theFlavor + "-buildimage"
 	time := "TIMESTAMP=" + stampTime
@@ -28,34 +30,34 @@ func TestDoors(t *testing.T) {
 		run  func(t *testing.T) string // returns the results directory
 	}{
 		{"make", func(t *testing.T) string {
-			first.run(t, []string{time}, "make", goal)
-			return filepath.Join(first.dir, "bits", theFlavor)
+			first.Run(t, []string{time}, "make", goal)
+			return filepath.Join(first.Dir, "bits", theFlavor)
 		}},
 		{"make in the image's directory", func(t *testing.T) string {
 			dir := t.TempDir()
-			first.run(t, []string{time, "ENGBLD_BITS_DIR=" + dir}, "make", "-C", "images/"+theFlavor, "buildimage")
+			first.Run(t, []string{time, "ENGBLD_BITS_DIR=" + dir}, "make", "-C", "images/"+theFlavor, "buildimage")
 			return filepath.Join(dir, theFlavor)
 		}},
 		{"other surroundings", func(t *testing.T) string {
 			dir := t.TempDir()
-			second.run(t, []string{time, "GOMAXPROCS=1", "TZ=Pacific/Auckland", "LANG=C", "LC_ALL=C", "HOME=" + t.TempDir(),
+			second.Run(t, []string{time, "GOMAXPROCS=1", "TZ=Pacific/Auckland", "LANG=C", "LC_ALL=C", "HOME=" + t.TempDir(),
 				"ENGBLD_BITS_DIR=" + dir}, "sh", "-c", "umask 077; exec make "+goal)
 			return filepath.Join(dir, theFlavor)
 		}},
 		{"mage", func(t *testing.T) string {
-			second.run(t, []string{time, "GOMAXPROCS=2"}, mage, goal)
-			return filepath.Join(second.dir, "bits", theFlavor)
+			second.Run(t, []string{time, "GOMAXPROCS=2"}, mage, goal)
+			return filepath.Join(second.Dir, "bits", theFlavor)
 		}},
 		{"engbld", func(t *testing.T) string {
 			dir := t.TempDir()
-			first.run(t, nil, "tools/engbld.sh", "image", "build", "--timestamp", stampTime, "--bits-dir", dir, theFlavor)
+			first.Run(t, nil, "tools/engbld.sh", "image", "build", "--timestamp", stampTime, "--bits-dir", dir, theFlavor)
 			return filepath.Join(dir, theFlavor)
 		}},
 		{"upstream's command line", func(t *testing.T) string { return legacy(t, first) }},
 	}
 	var want map[string]string
 	for _, d := range doors {
-		got := products(t, d.run(t))
+		got := checkout.Products(t, d.run(t))
 		if len(got) != 3 {
 			t.Errorf("%s: %d files, want 3: %v", d.name, len(got), got)
 		}
@@ -67,7 +69,7 @@ func TestDoors(t *testing.T) {
 	}
 
 	requests := map[string]string{
-		"engbld": first.run(t, nil, "tools/engbld.sh", "image", "build", "--print-request", "--timestamp", stampTime, theFlavor),
+		"engbld": first.Run(t, nil, "tools/engbld.sh", "image", "build", "--print-request", "--timestamp", stampTime, theFlavor),
 		"legacy": legacyRequest(t, first),
 	}
 	for name, r := range requests {
@@ -88,7 +90,7 @@ func TestDoors(t *testing.T) {
 }
 
 // legacyArgs is upstream's command line for the flavor, with a tree that is empty.
-func legacyArgs(t *testing.T, c *clone) []string {
+func legacyArgs(t *testing.T, c *checkout.Clone) []string {
 	t.Helper()
 	var req struct {
 		Base     string          `json:"base"`
@@ -96,7 +98,7 @@ func legacyArgs(t *testing.T, c *clone) []string {
 		Packages []string        `json:"packages"`
 		Source   string          `json:"source_repo"`
 	}
-	raw := c.run(t, nil, "tools/engbld.sh", "image", "build", "--print-request", "--timestamp", stampTime, theFlavor)
+	raw := c.Run(t, nil, "tools/engbld.sh", "image", "build", "--print-request", "--timestamp", stampTime, theFlavor)
 	if err := json.Unmarshal([]byte(raw), &req); err != nil {
 		t.Fatal(err)
 	}
@@ -104,20 +106,20 @@ func legacyArgs(t *testing.T, c *clone) []string {
 		"-M", "-S", req.Source, "-a", "-P", theFlavor + "-zfs"}
 }
 
-func legacyRequest(t *testing.T, c *clone) string {
-	return c.run(t, nil, "tools/buildimage/bin/buildimage", append(legacyArgs(t, c), "--print-request")...)
+func legacyRequest(t *testing.T, c *checkout.Clone) string {
+	return c.Run(t, nil, "tools/buildimage/bin/buildimage", append(legacyArgs(t, c), "--print-request")...)
 }
 
-func legacy(t *testing.T, c *clone) string {
+func legacy(t *testing.T, c *checkout.Clone) string {
 	t.Helper()
-	c.run(t, nil, "tools/buildimage/bin/buildimage", legacyArgs(t, c)...)
+	c.Run(t, nil, "tools/buildimage/bin/buildimage", legacyArgs(t, c)...)
 	dir := t.TempDir()
 	files, err := filepath.Glob("/tmp/" + theFlavor + "-zfs-*" + stampTime + "*")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range files {
-		if err := copyFile(f, filepath.Join(dir, filepath.Base(f))); err != nil {
+		if err := checkout.CopyFile(f, filepath.Join(dir, filepath.Base(f))); err != nil {
 			t.Fatal(err)
 		}
 		os.Remove(f)
@@ -128,29 +130,29 @@ func legacy(t *testing.T, c *clone) string {
 // TestAllFlavors builds everything with make -j2, twice in one clone.
 func TestAllFlavors(t *testing.T) {
 	t.Parallel()
-	c := newClone(t, "clone")
-	out := c.run(t, []string{"TIMESTAMP=" + stampTime}, "make", "-j2", "all-buildimage")
+	c := checkout.New(t, "clone")
+	out := c.Run(t, []string{"TIMESTAMP=" + stampTime}, "make", "-j2", "all-buildimage")
 	if n := len(strings.Fields(out)); n != 6 {
 		t.Errorf("%d uuids printed, want 6: %q", n, out)
 	}
-	dirs, err := filepath.Glob(filepath.Join(c.dir, "bits", "triton-origin-*"))
+	dirs, err := filepath.Glob(filepath.Join(c.Dir, "bits", "triton-origin-*"))
 	if err != nil || len(dirs) != 6 {
 		t.Fatalf("%d results directories (%v), want 6", len(dirs), err)
 	}
 	for _, d := range dirs {
-		if got := products(t, d); len(got) != 3 {
+		if got := checkout.Products(t, d); len(got) != 3 {
 			t.Errorf("%s: %v", d, got)
 		}
 	}
-	if st := c.run(t, nil, "git", "status", "--porcelain"); st != "" {
+	if st := c.Run(t, nil, "git", "status", "--porcelain"); st != "" {
 		t.Errorf("the build changed the work tree:\n%s", st)
 	}
 }
 
 func TestGoalsWithBlanks(t *testing.T) {
 	t.Parallel()
-	c := newClone(t, "clone")
-	out := c.run(t, []string{"TIMESTAMP=" + stampTime}, "make", "print-BRANCH", "print-STAMP", theFlavor+"-buildimage print-STAMP")
+	c := checkout.New(t, "clone")
+	out := c.Run(t, []string{"TIMESTAMP=" + stampTime}, "make", "print-BRANCH", "print-STAMP", theFlavor+"-buildimage print-STAMP")
 	stamp := ""
 	for _, line := range strings.Split(out, "\n") {
 		if s, ok := strings.CutPrefix(line, "STAMP="); ok {
@@ -163,20 +165,20 @@ func TestGoalsWithBlanks(t *testing.T) {
 	if !strings.HasPrefix(stamp, "main-"+stampTime+"-g") {
 		t.Errorf("stamp %q in %q", stamp, out)
 	}
-	if _, err := os.Stat(filepath.Join(c.dir, "bits", theFlavor, theFlavor+"-zfs-"+stamp+".imgmanifest")); err != nil {
+	if _, err := os.Stat(filepath.Join(c.Dir, "bits", theFlavor, theFlavor+"-zfs-"+stamp+".imgmanifest")); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestPackagesOnTheCommandLine(t *testing.T) {
 	t.Parallel()
-	c := newClone(t, "clone")
-	c.run(t, []string{"TIMESTAMP=" + stampTime}, "make", theFlavor+"-buildimage", "BUILDIMAGE_PKGSRC=curl")
-	manifests, _ := filepath.Glob(filepath.Join(c.dir, "bits", theFlavor, "*.imgmanifest"))
+	c := checkout.New(t, "clone")
+	c.Run(t, []string{"TIMESTAMP=" + stampTime}, "make", theFlavor+"-buildimage", "BUILDIMAGE_PKGSRC=curl")
+	manifests, _ := filepath.Glob(filepath.Join(c.Dir, "bits", theFlavor, "*.imgmanifest"))
 	if len(manifests) != 1 {
 		t.Fatalf("manifests: %v", manifests)
 	}
-	list := strings.Fields(c.run(t, nil, "tools/engbld.sh", "image", "ls", manifests[0], "opt/local/pkg"))
+	list := strings.Fields(c.Run(t, nil, "tools/engbld.sh", "image", "ls", manifests[0], "opt/local/pkg"))
 	has := func(name string) bool {
 		for _, l := range list {
 			if strings.HasPrefix(l, name+"-") {
@@ -193,7 +195,7 @@ func TestPackagesOnTheCommandLine(t *testing.T) {
 // TestWithoutGo: reading and cleaning needs no Go; building says what is missing.
 func TestWithoutGo(t *testing.T) {
 	t.Parallel()
-	c := newClone(t, "clone")
+	c := checkout.New(t, "clone")
 	bin := t.TempDir()
 	for _, name := range []string{"sh", "bash", "git", "make", "uname", "date", "id", "rm", "mkdir", "touch", "sed", "awk", "cat", "find",
 		"sha256sum", "sort", "xargs", "mv", "cp", "ls", "printf", "expr", "test", "true", "dirname", "basename", "tr", "env", "kill", "sleep",
@@ -206,17 +208,17 @@ func TestWithoutGo(t *testing.T) {
 	}
 	noGo := []string{"PATH=" + bin, "ENGBLD_CACHE_DIR=" + t.TempDir()}
 	for _, args := range [][]string{{"clean"}, {"distclean"}, {"-n", "all"}, {"print-STAMP"}, {"-n", theFlavor + "-buildimage"}} {
-		c.run(t, noGo, "make", args...)
+		c.Run(t, noGo, "make", args...)
 	}
-	_, stderr, code := c.try(t, noGo, "make", theFlavor+"-buildimage")
+	_, stderr, code := c.Try(t, noGo, "make", theFlavor+"-buildimage")
 	if code != 2 || !strings.Contains(stderr, "there is no \"go\" on PATH") || !strings.Contains(stderr, "ENGBLD_PREBUILT_DIR") {
 		t.Errorf("exit %d, want make's 2 and what is missing:\n%s", code, stderr)
 	}
-	_, stderr, code = c.try(t, noGo, "tools/engbld.sh", "stamp")
+	_, stderr, code = c.Try(t, noGo, "tools/engbld.sh", "stamp")
 	if code != 6 {
 		t.Errorf("the launcher exits %d, want 6:\n%s", code, stderr)
 	}
-	if _, err := os.Stat(filepath.Join(c.dir, "bits")); err == nil {
+	if _, err := os.Stat(filepath.Join(c.Dir, "bits")); err == nil {
 		t.Error("bits/ was made")
 	}
 }
@@ -224,16 +226,16 @@ func TestWithoutGo(t *testing.T) {
 // TestMageAll checks the generated files, then builds everything.
 func TestMageAll(t *testing.T) {
 	t.Parallel()
-	c := newClone(t, "clone")
+	c := checkout.New(t, "clone")
 	mage := filepath.Join(t.TempDir(), "mage")
-	c.run(t, nil, "go", "build", "-o", mage, "github.com/magefile/mage")
-	c.run(t, []string{"TIMESTAMP=" + stampTime}, mage, "all")
-	dirs, _ := filepath.Glob(filepath.Join(c.dir, "bits", "triton-origin-*"))
+	c.Run(t, nil, "go", "build", "-o", mage, "github.com/magefile/mage")
+	c.Run(t, []string{"TIMESTAMP=" + stampTime}, mage, "all")
+	dirs, _ := filepath.Glob(filepath.Join(c.Dir, "bits", "triton-origin-*"))
 	if len(dirs) != 6 {
 		t.Errorf("%d results directories, want 6", len(dirs))
 	}
 	// A generated file that is old stops it, with a diff and exit code 3.
-	old := filepath.Join(c.dir, "images", theFlavor, "Makefile")
+	old := filepath.Join(c.Dir, "images", theFlavor, "Makefile")
 	b, err := os.ReadFile(old)
 	if err != nil {
 		t.Fatal(err)
@@ -241,7 +243,7 @@ func TestMageAll(t *testing.T) {
 	if err := os.WriteFile(old, bytes.Replace(b, []byte("curl"), []byte("lruc"), 1), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	stdout, stderr, code := c.try(t, nil, mage, "gen:check")
+	stdout, stderr, code := c.Try(t, nil, mage, "gen:check")
 	if code != 3 || !strings.Contains(stdout, "lruc") {
 		t.Errorf("exit %d, want 3 and a diff:\n%s%s", code, stdout, stderr)
 	}

@@ -10,14 +10,16 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/TritonDataCenter/engbld/tools/e2e/checkout"
 )
 
 // TestBadInput: each mistake has its exit code and one message with what is
 // wrong, and leaves nothing in the results directory.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
-	c := newClone(t, "clone")
-	flavorFile := filepath.Join(c.dir, "images", theFlavor, "flavor.toml")
+	c := checkout.New(t, "clone")
+	flavorFile := filepath.Join(c.Dir, "images", theFlavor, "flavor.toml")
 	good, err := os.ReadFile(flavorFile)
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +60,7 @@ func TestBadInput(t *testing.T) {
 				t.Fatal(err)
 			}
 			bits := t.TempDir()
-			stdout, stderr, code := c.try(t, append([]string{"ENGBLD_BITS_DIR=" + bits}, tc.settings...), "tools/engbld.sh", tc.args...)
+			stdout, stderr, code := c.Try(t, append([]string{"ENGBLD_BITS_DIR=" + bits}, tc.settings...), "tools/engbld.sh", tc.args...)
 			if code != tc.code {
 				t.Errorf("exit %d, want %d\n%s", code, tc.code, stderr)
 			}
@@ -99,8 +101,8 @@ func foreignArchive(t *testing.T) string {
 		t.Fatal(err)
 	}
 	name := filepath.Join(dir, "x.tar.gz")
-	c := clone{dir: dir, env: os.Environ()}
-	c.run(t, nil, "tar", "czf", name, "root")
+	c := checkout.Clone{Dir: dir, Env: os.Environ()}
+	c.Run(t, nil, "tar", "czf", name, "root")
 	return name
 }
 
@@ -123,16 +125,16 @@ func files(t *testing.T, dir string) (list []string) {
 // if nothing had been.
 func TestSignals(t *testing.T) {
 	t.Parallel()
-	c := newClone(t, "clone")
+	c := checkout.New(t, "clone")
 	args := []string{"image", "build", "--timestamp", stampTime, theFlavor}
 	want := t.TempDir()
-	c.run(t, []string{"ENGBLD_BITS_DIR=" + want}, "tools/engbld.sh", args...)
-	program := strings.TrimSpace(c.run(t, nil, "tools/engbld.sh", "--engbld-path"))
+	c.Run(t, []string{"ENGBLD_BITS_DIR=" + want}, "tools/engbld.sh", args...)
+	program := strings.TrimSpace(c.Run(t, nil, "tools/engbld.sh", "--engbld-path"))
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
 		for _, step := range []string{"base:", "upgrade:", "packages:", "pkgdb:", "audit:", "finish:", "write:"} {
 			t.Run(fmt.Sprintf("%v at %s", sig, step), func(t *testing.T) {
 				bits := t.TempDir()
-				cmd := c.command([]string{"ENGBLD_BITS_DIR=" + bits, "ENGBLD_ROOT=" + c.dir}, program, args...)
+				cmd := c.Command([]string{"ENGBLD_BITS_DIR=" + bits, "ENGBLD_ROOT=" + c.Dir}, program, args...)
 				story, err := cmd.StderrPipe()
 				if err != nil {
 					t.Fatal(err)
@@ -167,8 +169,8 @@ func TestSignals(t *testing.T) {
 						t.Errorf("left behind: %v", left)
 					}
 				}
-				c.run(t, []string{"ENGBLD_BITS_DIR=" + bits}, "tools/engbld.sh", args...)
-				got, ref := products(t, filepath.Join(bits, theFlavor)), products(t, filepath.Join(want, theFlavor))
+				c.Run(t, []string{"ENGBLD_BITS_DIR=" + bits}, "tools/engbld.sh", args...)
+				got, ref := checkout.Products(t, filepath.Join(bits, theFlavor)), checkout.Products(t, filepath.Join(want, theFlavor))
 				if fmt.Sprint(got) != fmt.Sprint(ref) {
 					t.Errorf("after the signal the next build gives\n%v, want\n%v", got, ref)
 				}
@@ -180,8 +182,8 @@ func TestSignals(t *testing.T) {
 // TestFullDisk builds onto a file system that has no room for the image.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	c := newClone(t, "clone")
-	c.run(t, nil, "tools/engbld.sh", "stamp") // builds the program
+	c := checkout.New(t, "clone")
+	c.Run(t, nil, "tools/engbld.sh", "stamp") // builds the program
 	dir := t.TempDir()
 	// A mount of our own, in a name space of our own: root or not.
 	script := `mount -t tmpfs -o size=128k none "$1" && { ENGBLD_BITS_DIR="$1" "$2" image build --timestamp ` + stampTime + ` "$3"; code=$?; ls -A "$1"/*; exit $code; }`
@@ -189,10 +191,10 @@ func TestFullDisk(t *testing.T) {
 	if os.Getuid() != 0 {
 		ns = []string{"unshare", "-rm"}
 	}
-	if _, stderr, code := c.try(t, nil, ns[0], append(ns[1:], "mount", "-t", "tmpfs", "none", dir)...); code != 0 {
+	if _, stderr, code := c.Try(t, nil, ns[0], append(ns[1:], "mount", "-t", "tmpfs", "none", dir)...); code != 0 {
 		t.Skipf("no mount can be made here: %s", stderr)
 	}
-	stdout, stderr, code := c.try(t, nil, ns[0], append(ns[1:], "sh", "-c", script, "sh", dir, filepath.Join(c.dir, "tools/engbld.sh"), theFlavor)...)
+	stdout, stderr, code := c.Try(t, nil, ns[0], append(ns[1:], "sh", "-c", script, "sh", dir, filepath.Join(c.Dir, "tools/engbld.sh"), theFlavor)...)
 	if code != 4 || !strings.Contains(stderr, "no space left") {
 		t.Errorf("exit %d, want 4 and the reason:\n%s", code, stderr)
 	}

@@ -291,7 +291,11 @@ func (d Deps) verify(ctx context.Context, c *imgapi.Client, uuids, targets []str
 		return fault.WithHint(fault.Drift.Errorf("image server %s: %d problems in %s", c.Server(), len(problems), strings.Join(targets, ", ")),
 			"engbld release promote --to %s %s", strings.Join(targets, ","), strings.Join(uuids, " "))
 	}
-	d.infof("%d images and their origins are in %s", len(uuids), strings.Join(targets, ", "))
+	what := "the image and its origins are"
+	if len(uuids) > 1 {
+		what = fmt.Sprintf("%d images and their origins are", len(uuids))
+	}
+	d.infof("%s in %s", what, strings.Join(targets, ", "))
 	return nil
 }
 

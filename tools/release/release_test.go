@@ -249,7 +249,7 @@ func TestPromote(t *testing.T) {
 		"added " + u2 + " (triton-origin-2@1.0) from dev to staging\n" +
 		"added " + u1 + " (triton-origin-1@1.0) from dev to release\n" +
 		"added " + u2 + " (triton-origin-2@1.0) from dev to release\n" +
-		"# 1 images and their origins are in staging, release\n" +
+		"# the image and its origins are in staging, release\n" +
 		"# next: engbld flavor released triton-origin-2 " + u2 + "\n"
 	if out, err := s.run(t, nil, "promote", "--to", "staging,release", u2); err != nil || out != want {
 		t.Errorf("promote: %v\n%s", err, cmp.Diff(want, out))
@@ -350,7 +350,7 @@ func TestPrereq(t *testing.T) {
 	want := "# copied image " + uuidOf(1) + " (triton-origin-1@1.0)\n# copied image " + uuidOf(2) + " (triton-origin-2@1.0)\n" +
 		"image " + uuidOf(2) + " (triton-origin-2@1.0) is on SERVER\n" +
 		"added " + uuidOf(1) + " (triton-origin-1@1.0) from release to dev\nadded " + uuidOf(2) + " (triton-origin-2@1.0) from release to dev\n" +
-		"# 1 images and their origins are in release, dev\n"
+		"# the image and its origins are in release, dev\n"
 	if out, err := to.run(t, whole, args...); err != nil || out != want {
 		t.Fatalf("%v\n%s", err, cmp.Diff(want, out))
 	}

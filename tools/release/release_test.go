@@ -316,6 +316,9 @@ func TestPromoteCutAnywhere(t *testing.T) {
 	for at := range whole.Log() {
 		for _, mode := range []cut.Mode{cut.Before, cut.After} {
 			for _, times := range []int{1, -1} {
+				if mode == cut.Before && times < 0 {
+					continue // as after the request before
+				}
 				next += 2
 				s.chainAfter(t, "dev", next, 2)
 				_, err := s.run(t, &cut.Transport{At: at + 1, Mode: mode, Times: times}, args(next+2)...)
@@ -536,7 +539,6 @@ func TestUploadAndPublishCutAnywhere(t *testing.T) {
 	if err := mantaserver.AddUser(dir, "acct", key.Public()); err != nil {
 		t.Fatal(err)
 	}
-	next := 0
 	run := func(n int, tr http.RoundTripper) (string, error) {
 		src := t.TempDir()
 		img := image(t, n, 0, "")
@@ -588,16 +590,13 @@ func TestUploadAndPublishCutAnywhere(t *testing.T) {
 		t.Errorf("the file was sent, not fetched: %q", whole.Log())
 	}
 	for at := range whole.Log() {
-		for _, mode := range []cut.Mode{cut.Before, cut.After} {
-			next++
-			n := 100 + next
-			out, _ := run(n, &cut.Transport{Base: base, At: at + 1, Mode: mode, Times: -1})
-			if strings.Contains(out, "signature") {
-				t.Errorf("a signed address was said:\n%s", out)
-			}
-			out, err := run(n, base)
-			check(n, out, err)
+		n := 100 + at
+		out, _ := run(n, &cut.Transport{Base: base, At: at + 1, Mode: cut.After, Times: -1})
+		if strings.Contains(out, "signature") {
+			t.Errorf("a signed address was said:\n%s", out)
 		}
+		out, err := run(n, base)
+		check(n, out, err)
 	}
 }
 

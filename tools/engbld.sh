@@ -63,8 +63,10 @@ else
 fi
 
 # What the program is made of, one name a line; more of find's words may follow.
+# What builds leave behind in images is none of it.
 sources() {
-	find go.mod go.sum images tools \( -name testdata -o -name mk -o -name buildimage \) -prune \
+	find go.mod go.sum images tools \( -name testdata -o -name mk -o -name buildimage -o -name examples \
+		-o -name make_stamps -o -name '.engbld-*' -o -name '*.lock' \) -prune \
 		-o -type f ! -name '*_test.go' ! -name '*.sh' "$@"
 }
 

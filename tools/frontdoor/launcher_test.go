@@ -96,8 +96,12 @@ func TestLauncherKey(t *testing.T) {
 	}
 	write(t, filepath.Join(l.dir, "tools/x/x_test.go"), "package x // changed\n", 0o666)
 	write(t, filepath.Join(l.dir, "tools/x/testdata/big"), "2\n", 0o666)
+	for _, name := range []string{"images/f/make_stamps/buildimage-prep", "images/f/flavor.lock",
+		"images/f/.engbld-new", "tools/examples/mage/magefile.go"} {
+		write(t, filepath.Join(l.dir, name), "x\n", 0o666)
+	}
 	if got := path(); got != first {
-		t.Error("tests count as sources")
+		t.Error("tests, examples or what builds leave count as sources")
 	}
 	seen := map[string]bool{first: true}
 	for _, change := range []func(){

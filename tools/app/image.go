@@ -67,7 +67,7 @@ func (a *app) buildAll(ctx context.Context, jobs []job, bitsDirs ...string) erro
 				return err
 			}
 			uuids[i] = res.Manifest.UUID()
-			a.sayTimings(story, res)
+			a.sayTimings(story, w, res)
 			return nil
 		})
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/build"
 	"github.com/TritonDataCenter/engbld/tools/flavor"
@@ -22,16 +21,22 @@ func (a *app) buildFlags(f *pflag.FlagSet) {
 	f.BoolVar(&a.again, "again", false, "build even if the same image is there already")
 }
 
-func (a *app) sayTimings(story *ui.UI, res *build.Result) {
+// sayTimings keeps the times of a build that ran, and says them where asked to.
+func (a *app) sayTimings(story *ui.UI, w *world, res *build.Result) {
+	if !res.Reused {
+		if err := w.records.PutTimings(res.Manifest.UUID(), res.Timings); err != nil {
+			story.Warnf("how long the steps took is not kept: %v", err)
+		}
+	}
 	if !a.timings && !a.on("ENGBLD_TIMINGS") {
 		return
 	}
-	var total time.Duration
+	total := 0.0
 	for _, t := range res.Timings {
-		story.Infof("%-10s %8.3fs", t.Step, t.Took.Seconds())
-		total += t.Took
+		story.Infof("%-10s %8.3fs", t.Step, t.Seconds)
+		total += t.Seconds
 	}
-	story.Infof("%-10s %8.3fs", "total", total.Seconds())
+	story.Infof("%-10s %8.3fs", "total", total)
 }
 
 // pin is what the checkout says about one build besides its request.

@@ -21,7 +21,8 @@ import (
 )
 
 func (a *app) verifyCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "verify IMAGE...",
 		Short: "Build an image again from its recorded inputs and compare every byte",
 		Long: `Build an image again, in a temporary place, from the record of its inputs, and
@@ -35,16 +36,26 @@ beside the image too, with the suffix .lock, so that others can verify it.` + su
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, name := range args {
-				if err := a.verify(cmd.Context(), name); err != nil {
+				if err := a.verify(cmd.Context(), name, asJSON); err != nil {
 					return err
 				}
 			}
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON, one object an image")
+	return cmd
 }
 
-func (a *app) verify(ctx context.Context, name string) error {
+// verified is the answer for programs.
+type verified struct {
+	Image      string `json:"image"`
+	Manifest   string `json:"manifest"`
+	Verified   bool   `json:"verified"`
+	Difference string `json:"difference,omitempty"`
+}
+
+func (a *app) verify(ctx context.Context, name string, asJSON bool) error {
 	manifest, id, err := a.findManifest(name)
 	if err != nil {
 		return err
@@ -63,11 +74,20 @@ func (a *app) verify(ctx context.Context, name string) error {
 		return err
 	}
 	defer w.close()
-	if err := build.Verify(ctx, rec, dir, a.options(w, a.ui())); err != nil {
-		return err
+	err = build.Verify(ctx, rec, dir, a.options(w, a.ui()))
+	switch {
+	case asJSON && (err == nil || fault.KindOf(err) == fault.Drift):
+		v := verified{Image: id, Manifest: manifest, Verified: err == nil}
+		if err != nil {
+			v.Difference = err.Error()
+		}
+		if e := json.NewEncoder(a.env.Stdout).Encode(v); e != nil {
+			return e
+		}
+	case err == nil:
+		fmt.Fprintf(a.env.Stdout, "%s verified\n", id)
 	}
-	fmt.Fprintf(a.env.Stdout, "%s verified\n", id)
-	return nil
+	return err
 }
 
 // findManifest finds an image in a bits directory by what a person calls it; its

@@ -70,16 +70,10 @@ const VulnerabilitiesName = "pkg-vulnerabilities"
 // Result is a finished image.
 type Result struct {
 	Manifest                          *imgmanifest.Manifest
-	ManifestPath, FilePath, AuditPath string       // AuditPath is "" without audit
-	Record                            *lock.Record // its inputs
-	Timings                           []Timing     // of the steps that ran
-	Reused                            bool         // nothing was to do
-}
-
-// Timing is how long a step took.
-type Timing struct {
-	Step string
-	Took time.Duration
+	ManifestPath, FilePath, AuditPath string        // AuditPath is "" without audit
+	Record                            *lock.Record  // its inputs
+	Timings                           []lock.Timing // of the steps that ran
+	Reused                            bool          // nothing was to do
 }
 
 // step is one named part of a build. One that is not wanted says why in skip, one
@@ -167,7 +161,7 @@ func (p *portable) run(ctx context.Context, steps []step) error {
 		if err := s.run(ctx); err != nil {
 			return fmt.Errorf("%s: %s: %w", p.req.Name, s.name, fault.Step.Wrap(err))
 		}
-		p.timings = append(p.timings, Timing{s.name, time.Since(begin)})
+		p.timings = append(p.timings, lock.Timing{Step: s.name, Seconds: time.Since(begin).Seconds()})
 	}
 	if p.result != nil {
 		p.result.Timings = p.timings

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -124,7 +125,7 @@ func (p *portable) repositories(ctx context.Context, addresses []string) (reposi
 				return nil, err
 			}
 		}
-		if err := p.pin(ctx, live); err != nil {
+		if err := p.pin(ctx, live, addresses); err != nil {
 			return nil, err
 		}
 	}
@@ -133,7 +134,7 @@ func (p *portable) repositories(ctx context.Context, addresses []string) (reposi
 
 // pin fills the directory: the locked packages but those to renew, and of these
 // what the live repositories have.
-func (p *portable) pin(ctx context.Context, live repository.Set) (err error) {
+func (p *portable) pin(ctx context.Context, live repository.Set, addresses []string) (err error) {
 	l := p.opts.Lock
 	var list []pin
 	for _, lp := range l.Packages {
@@ -154,7 +155,7 @@ func (p *portable) pin(ctx context.Context, live repository.Set) (err error) {
 		next++
 		g.Go(func() (err error) {
 			file := lp.FullName() + ".tgz"
-			places := []string{strings.TrimRight(lp.Repository, "/") + "/" + file}
+			places := []string{strings.TrimRight(withSecrets(lp.Repository, addresses), "/") + "/" + file}
 			if p.opts.PackageSource != "" {
 				places = append(places, strings.TrimRight(p.expand(p.opts.PackageSource), "/")+"/"+file)
 			}
@@ -187,6 +188,19 @@ func (p *portable) pin(ctx context.Context, live repository.Set) (err error) {
 		}
 	}
 	return p.writeSummary(list)
+}
+
+// withSecrets returns the address among those in use that a lock names without
+// its secrets, else what the lock names.
+func withSecrets(locked string, addresses []string) string {
+	for _, list := range addresses {
+		for _, a := range repository.SplitPath(list) {
+			if a = strings.TrimRight(a, "/"); fetch.Redact(a) == locked {
+				return a
+			}
+		}
+	}
+	return locked
 }
 
 // writeSummary writes the directory's pkg_summary, unless none was there when the
@@ -306,11 +320,7 @@ func indexOf(e *repository.Entry) lock.Index {
 
 // stale is the error of a lock that does not fit any more.
 func (p *portable) stale(why string) error {
-	file := p.opts.LockFile
-	if file == "" {
-		file = lock.FileName
-	}
-	return fault.WithHint(fault.Drift.Errorf("%s is stale: %s", file, why), "engbld lock %s", p.req.Name)
+	return fault.WithHint(fault.Drift.Errorf("%s is stale: %s", cmp.Or(p.opts.LockFile, lock.FileName), why), "engbld lock %s", p.req.Name)
 }
 
 // wants is what the request asks for, as locks note it.
@@ -329,6 +339,7 @@ func (p *portable) checkLock(context.Context) error {
 	if why := p.opts.Lock.Stale(p.req.wants()); len(why) > 0 {
 		return p.stale(strings.Join(why, "; "))
 	}
+	p.opts.Story.Step("lock", "%s pins %d packages", cmp.Or(p.opts.LockFile, lock.FileName), len(p.opts.Lock.Packages))
 	for _, name := range p.opts.Renew {
 		if name != VulnerabilitiesName && !packageName.MatchString(name) {
 			return fault.Usage.Errorf("package %q: only letters, digits and -_.+ may be in its name", name)

@@ -19,8 +19,8 @@ func Plan(ctx context.Context, r Request, opts Options) (*plan.Plan, error) {
 	p := &portable{req: r, opts: opts}
 	out := &plan.Plan{Name: r.Name, Version: r.Version, Out: opts.Out}
 	if opts.Lock != nil {
-		if err := p.checkLock(ctx); err != nil {
-			return nil, err
+		if why := opts.Lock.Stale(r.wants()); len(why) > 0 {
+			return nil, p.stale(strings.Join(why, "; "))
 		}
 		out.Lock = opts.LockFile
 		if r.Component == (Component{}) {

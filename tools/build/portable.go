@@ -54,7 +54,7 @@ type portable struct {
 	result     *Result
 	stream     imgmanifest.File
 	sums       map[string]lock.Output // of finished outputs, by suffix
-	timings    []Timing
+	timings    []lock.Timing
 }
 
 // steps are what a build does, in order. Run runs this list and Plan shows it.
@@ -331,8 +331,10 @@ func (p *portable) describe(ctx context.Context) error {
 	if err := p.writeOutput(".imgmanifest", m.Encode()); err != nil {
 		return err
 	}
-	if p.result.Record, err = p.record(); err != nil {
+	if p.result.Record, err = p.record(); err != nil && p.opts.WriteLock {
 		return err
+	} else if err != nil {
+		p.opts.Story.Warnf("engbld verify will not know this image's inputs: %v", err)
 	}
 	if p.opts.WriteLock {
 		names = append(names, p.name(RecordSuffix))
@@ -349,7 +351,7 @@ func (p *portable) describe(ctx context.Context) error {
 	if err := p.opts.Images.Register(ctx, p.result.ManifestPath, p.result.FilePath); err != nil {
 		p.opts.Story.Warnf("builds in other checkouts will not find this image by its uuid: %v", err)
 	}
-	if p.opts.Records != "" {
+	if p.opts.Records != "" && p.result.Record != nil {
 		if err := p.opts.Records.Put(p.result.Record); err != nil {
 			p.opts.Story.Warnf("engbld verify will not know this image's inputs: %v", err)
 		}

@@ -140,7 +140,8 @@ func (p *portable) lockPackage(c install.Change) (lock.Package, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return pkg, err
+		p.opts.Story.Warnf("lock: who signed %s is not known: %v", c.Name, err)
+		return pkg, nil
 	}
 	defer f.Close()
 	pkg.SignedBy, err = archive.Signer(p.pkgs.keyring, f)

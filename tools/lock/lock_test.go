@@ -14,6 +14,7 @@ import (
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fetch"
+	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -73,6 +74,12 @@ func TestRecordEncodeAndParse(t *testing.T) {
 	}
 	if got, err := records.Get(theBase); err != nil || got.Build.Plan != sum2 {
 		t.Errorf("got %v, %v", got, err)
+	}
+	if err := records.PutTimings(theBase, []Timing{{"base", 1.5}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := records.Timings(theBase); err != nil || len(got) != 1 || got[0].Seconds != 1.5 {
+		t.Errorf("timings: %v, %v", got, err)
 	}
 	if _, err := records.Get("../x"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v for an impossible uuid", err)
@@ -218,4 +225,55 @@ func FuzzParse(f *testing.F) {
 			t.Error("read and written twice it differs")
 		}
 	})
+}
+
+func TestImagesInInputs(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	dir := t.TempDir()
+	in, err := OpenInputs(dir, InputsOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("hello"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const hello = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"
+	m, err := imgmanifest.Parse([]byte(`{"v": 2, "uuid": "` + theBase + `", "name": "x", "version": "1", "files": [{"sha1": "` + hello + `", "size": 5, "compression": "gzip"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in.HasImage(ctx, theBase, hello) {
+		t.Error("an image is there before it is stored")
+	}
+	if err := in.PutImage(ctx, m, file); err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	defer srv.Close()
+	web, err := OpenInputs(srv.URL, InputsOptions{Client: &fetch.Client{Retries: -1}, CacheDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range []*Inputs{in, web} {
+		if !i.HasImage(ctx, theBase, hello) || i.HasImage(ctx, theBase, sum1) {
+			t.Errorf("%s: the image is not there, or too many are", i)
+		}
+		src := i.ImageSource([]Image{{UUID: theBase, SHA1: hello}})
+		got, err := src.Manifest(ctx, theBase)
+		if err != nil {
+			t.Fatalf("%s: %v", i, err)
+		}
+		path, err := src.File(ctx, got, "")
+		if err != nil {
+			t.Fatalf("%s: %v", i, err)
+		}
+		if raw, _ := os.ReadFile(path); string(raw) != "hello" {
+			t.Errorf("%s: %q", i, raw)
+		}
+		if _, err := i.ImageSource(nil).Manifest(ctx, theBase); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: got %v for an image that is not of the lock", i, err)
+		}
+	}
 }

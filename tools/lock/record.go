@@ -2,6 +2,7 @@ package lock
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -120,4 +121,42 @@ func (d Records) Put(r *Record) error {
 		return err
 	}
 	return renameio.WriteFile(d.path(r.Build.Image), r.Encode(), 0o666)
+}
+
+// Timing is how long a step of a build took.
+type Timing struct {
+	Step    string  `json:"step"`
+	Seconds float64 `json:"seconds"`
+}
+
+func (d Records) timings(uuid string) string { return filepath.Join(string(d), uuid+".timings.json") }
+
+// PutTimings keeps how long the steps took, beside the record, which says nothing
+// that differs from build to build.
+func (d Records) PutTimings(uuid string, t []Timing) error {
+	raw, err := json.Marshal(t)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(string(d), 0o777); err != nil {
+		return err
+	}
+	return renameio.WriteFile(d.timings(uuid), append(raw, '\n'), 0o666)
+}
+
+// Timings returns how long the steps of an image's build took; fs.ErrNotExist where
+// it is not known.
+func (d Records) Timings(uuid string) ([]Timing, error) {
+	if d == "" || !uuidRE.MatchString(uuid) {
+		return nil, fmt.Errorf("timings of image %q: %w", uuid, fs.ErrNotExist)
+	}
+	raw, err := readBounded(d.timings(uuid))
+	if err != nil {
+		return nil, err
+	}
+	var t []Timing
+	if err := json.Unmarshal(raw, &t); err != nil {
+		return nil, fmt.Errorf("%s: %w", d.timings(uuid), err)
+	}
+	return t, nil
 }

@@ -90,7 +90,7 @@ func baseWork(ctx context.Context, in baseInput) (measuredFunc, error) {
 			if err != nil {
 				return 0, 0, err
 			}
-			layers = append(layers, dataset.Layer{R: f, Size: img.Size, Name: img.Manifest.NameVersion()})
+			layers = append(layers, img.Layer(f))
 		}
 		ds, err := dataset.Read(ctx, layers, dataset.ReadOptions{})
 		if err != nil {

@@ -12,6 +12,11 @@ type Layer struct {
 	R    io.ReaderAt // must stay readable as long as content of the dataset is used
 	Size int64       // bytes of the stream
 	Name string      // for errors
+
+	// Digest identifies the stream's bytes, which the caller has verified, and
+	// Index is a file that keeps what Read finds out about the chain up to this
+	// layer, so that it is found out once. Both may be "".
+	Digest, Index string
 }
 
 // Warner takes what a user should know but what stops nothing.

@@ -40,25 +40,17 @@ func (ds *Dataset) Name() string { return ds.begin.ToName }
 func (ds *Dataset) CreationTime() int64 { return ds.begin.CreationTime }
 
 // Read reads a full stream and the increments that follow, in order. Every
-// checksum is verified. A layer that is altered, cut short or does not belong on
+// checksum is verified, unless the layers have a digest and an index that was
+// made when they were; where they have a digest and no index it is made. A layer that is altered, cut short or does not belong on
 // the one before it gives an error of kind fault.Step.
 func Read(ctx context.Context, layers []Layer, opts ReadOptions) (*Dataset, error) {
 	if len(layers) == 0 {
 		return nil, errors.New("no stream to read")
 	}
-	ds := &Dataset{layers: slices.Clone(layers), objects: make(map[uint64]*object)}
-	for i := range layers {
-		if err := ds.apply(ctx, i, opts); err != nil {
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			return nil, fault.Step.Wrap(fmt.Errorf("reading stream %s: %w", layers[i].Name, err))
-		}
+	ds := &Dataset{layers: slices.Clone(layers)}
+	if err := ds.readLayers(ctx, opts); err != nil {
+		return nil, err
 	}
-	for num := range ds.objects {
-		ds.numbers = append(ds.numbers, num)
-	}
-	slices.Sort(ds.numbers)
 	if err := ds.readSystem(); err != nil {
 		return nil, fault.Step.Wrap(fmt.Errorf("reading stream %s: %w", layers[len(layers)-1].Name, err))
 	}
@@ -81,32 +73,32 @@ func (s *slab) copy(b []byte) []byte {
 	return out
 }
 
-func (ds *Dataset) apply(ctx context.Context, index int, opts ReadOptions) error {
+// apply does what a stream says, and returns its length.
+func (ds *Dataset) apply(ctx context.Context, index int, in *bufio.Reader, opts ReadOptions) (int64, error) {
 	layer := ds.layers[index]
-	in := bufio.NewReaderSize(io.NewSectionReader(layer.R, 0, layer.Size), 1<<18)
 	r, err := zstream.NewReader(in)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	b := r.Begin()
 	switch {
 	case b.ObjsetType == zstream.ObjsetVolume:
-		return fault.WithHint(errors.New("it holds a volume, not a file system"), "use the image of a zone")
+		return 0, fault.WithHint(errors.New("it holds a volume, not a file system"), "use the image of a zone")
 	case b.ObjsetType != zstream.ObjsetZFS:
-		return fmt.Errorf("it holds an object set of type %d, not a file system", b.ObjsetType)
+		return 0, fmt.Errorf("it holds an object set of type %d, not a file system", b.ObjsetType)
 	case index == 0 && b.FromGUID != 0:
-		return fault.WithHint(fmt.Errorf("it is an increment on snapshot %#x, which is not given", b.FromGUID),
+		return 0, fault.WithHint(fmt.Errorf("it is an increment on snapshot %#x, which is not given", b.FromGUID),
 			"give the image's origin first, and its origin before that")
 	case index > 0 && b.FromGUID == 0:
-		return fmt.Errorf("it is a full stream, not an increment on %s", ds.layers[index-1].Name)
+		return 0, fmt.Errorf("it is a full stream, not an increment on %s", ds.layers[index-1].Name)
 	case index > 0 && b.FromGUID != ds.begin.ToGUID:
-		return fmt.Errorf("it is an increment on snapshot %#x, and %s holds %#x", b.FromGUID, ds.layers[index-1].Name, ds.begin.ToGUID)
+		return 0, fmt.Errorf("it is an increment on snapshot %#x, and %s holds %#x", b.FromGUID, ds.layers[index-1].Name, ds.begin.ToGUID)
 	}
 	ds.begin = b
 	a := applier{ds: ds, layer: int32(index), spillFlag: b.Flags&zstream.FlagSpillBlock != 0}
 	for n := 0; ; n++ {
 		if n%1024 == 0 && ctx.Err() != nil {
-			return ctx.Err()
+			return 0, ctx.Err()
 		}
 		rec, err := r.Next()
 		if err == io.EOF {
@@ -116,7 +108,7 @@ func (ds *Dataset) apply(ctx context.Context, index int, opts ReadOptions) error
 			err = a.record(rec, r)
 		}
 		if err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if r.Unsummed() && opts.Warn != nil {
@@ -125,7 +117,7 @@ func (ds *Dataset) apply(ctx context.Context, index int, opts ReadOptions) error
 	if _, err := in.ReadByte(); err == nil && opts.Warn != nil {
 		opts.Warn.Warnf("stream %s: %d bytes behind its end are not looked at", layer.Name, layer.Size-r.Offset())
 	}
-	return nil
+	return r.Offset(), nil
 }
 
 // applier does what a receiver does with each record (section 6).

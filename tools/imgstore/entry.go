@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/TritonDataCenter/engbld/tools/dataset"
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/imagefile"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
@@ -31,6 +32,7 @@ const (
 	tempPrefix  = ".engbld-"
 	streamEnd   = ".stream"
 	sidecarEnd  = ".json"
+	indexEnd    = ".index"
 	keepPartFor = 7 * 24 * time.Hour
 )
 
@@ -177,8 +179,23 @@ func (s *Store) unpack(ctx context.Context, e *entry, path string, want imgmanif
 	defer os.Remove(out.Name()) // gone already if all went well
 	defer out.Close()           // closed already if all went well
 
+	// Decompressing is the slowest part; what is done with the stream is done
+	// beside it, each byte once.
 	hash := sha256.New()
-	size, err := expand(ctx, io.MultiWriter(storing{out}, hash), in, want)
+	tasks := []task{func(r io.Reader) error { _, err := io.Copy(hash, r); return err }}
+	tasks = append(tasks, func(r io.Reader) error { return store(out, r) })
+	var index *dataset.Index
+	if e.Manifest.Origin() == "" {
+		tasks = append(tasks, func(r io.Reader) error {
+			index, _ = dataset.Scan(ctx, r) // what is wrong with it, dataset.Read says
+			return nil
+		})
+	}
+	spread := newSpread(tasks...)
+	size, err := expand(ctx, spread, in, want)
+	if e := spread.Close(); err == nil {
+		err = e
+	}
 	if err != nil {
 		return err
 	}
@@ -198,6 +215,10 @@ func (s *Store) unpack(ctx context.Context, e *entry, path string, want imgmanif
 	if err := os.Rename(out.Name(), e.stream); err != nil {
 		return fault.Step.Wrap(err)
 	}
+	if index != nil {
+		layer := dataset.Layer{Size: size, Digest: e.SHA256, Index: strings.TrimSuffix(e.stream, streamEnd) + indexEnd}
+		_ = index.Save(layer) // it can be made at any time
+	}
 	return fault.Step.Wrap(e.write())
 }
 
@@ -212,8 +233,8 @@ func expand(ctx context.Context, out io.Writer, in io.Reader, want imgmanifest.F
 	if err == nil {
 		n, err = io.Copy(out, io.LimitReader(content, limit+1))
 	}
-	if storeErr := (*storeError)(nil); errors.As(err, &storeErr) {
-		return n, fault.Step.Errorf("writing the image cache: %w", storeErr.err)
+	if errors.As(err, new(*taskError)) {
+		return n, err
 	}
 	if ctx.Err() != nil {
 		return n, context.Cause(ctx)
@@ -261,20 +282,12 @@ func (s *stoppable) Read(p []byte) (int, error) {
 	return s.r.Read(p)
 }
 
-// storing marks errors of writing, so that they are told from those of reading.
-type storing struct{ w io.Writer }
-
-type storeError struct{ err error }
-
-func (e *storeError) Error() string { return e.err.Error() }
-func (e *storeError) Unwrap() error { return e.err }
-
-func (s storing) Write(p []byte) (int, error) {
-	n, err := s.w.Write(p)
-	if err != nil {
-		err = &storeError{err}
+// store writes a stream to the cache.
+func store(out *os.File, r io.Reader) error {
+	if _, err := io.Copy(out, r); err != nil {
+		return fault.Step.Errorf("writing the image cache: %w", err)
 	}
-	return n, err
+	return nil
 }
 
 // writeFile gives a file its name when it is complete and on disk.

@@ -40,6 +40,9 @@ func (s *Store) Du() ([]Usage, error) {
 			u.Bytes += info.Size()
 			u.LastUsed = info.ModTime()
 		}
+		if info, err := os.Stat(strings.TrimSuffix(e.stream, streamEnd) + indexEnd); err == nil {
+			u.Bytes += info.Size()
+		}
 		list = append(list, u)
 	}
 	names, err := filepath.Glob(filepath.Join(globEscape(s.own()), "*.imgmanifest"))
@@ -115,11 +118,12 @@ func (s *Store) drop(u Usage) (bool, error) {
 		return false, err
 	}
 	defer unlock()
-	marker := strings.TrimSuffix(u.Path, streamEnd) + sidecarEnd
+	base := strings.TrimSuffix(u.Path, streamEnd)
+	names := []string{base + sidecarEnd, base + indexEnd, u.Path}
 	if u.Own {
-		marker = strings.TrimSuffix(u.Path, ".file") + ".imgmanifest"
+		names = []string{strings.TrimSuffix(u.Path, ".file") + ".imgmanifest", u.Path}
 	}
-	for _, name := range []string{marker, u.Path} {
+	for _, name := range names {
 		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, err
 		}
@@ -201,7 +205,7 @@ func fileSHA1(ctx context.Context, name string) (string, error) {
 }
 
 // clean removes what killed builds left: temporary files of images nobody is
-// making now, and streams without a sidecar. Parts of downloads stay for a
+// making now, and streams and indexes without a sidecar. Parts of downloads stay for a
 // week, so that they can go on.
 func (s *Store) clean() {
 	for _, dir := range []string{s.streams(), s.own(), s.parts()} {
@@ -219,9 +223,11 @@ func (s *Store) cleanOne(dir string, e fs.DirEntry) {
 	name := e.Name()
 	rest, temporary := strings.CutPrefix(name, tempPrefix)
 	orphan := false
-	if base, ok := strings.CutSuffix(name, streamEnd); ok && dir == s.streams() {
-		_, err := os.Stat(filepath.Join(dir, base+sidecarEnd))
-		rest, orphan = name, errors.Is(err, fs.ErrNotExist)
+	for _, end := range []string{streamEnd, indexEnd} {
+		if base, ok := strings.CutSuffix(name, end); ok && dir == s.streams() {
+			_, err := os.Stat(filepath.Join(dir, base+sidecarEnd))
+			rest, orphan = name, errors.Is(err, fs.ErrNotExist)
+		}
 	}
 	if !temporary && !orphan {
 		return

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/TritonDataCenter/engbld/tools/dataset"
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
 )
@@ -64,6 +65,16 @@ type Image struct {
 
 // Open opens the image's stream for reading; os.File is an io.ReaderAt.
 func (i Image) Open() (*os.File, error) { return os.Open(i.Path) }
+
+// Layer is the opened image as a layer of a dataset; what is found out about
+// the chain is kept in the cache, beside the stream.
+func (i Image) Layer(f *os.File) dataset.Layer {
+	l := dataset.Layer{R: f, Size: i.Size, Name: i.Manifest.NameVersion(), Digest: i.SHA256}
+	if base, ok := strings.CutSuffix(i.Path, streamEnd); ok {
+		l.Index = base + indexEnd
+	}
+	return l
+}
 
 // Store finds images. It is safe for concurrent use.
 type Store struct {

@@ -193,8 +193,8 @@ func (s *Store) unpack(ctx context.Context, e *entry, path string, want imgmanif
 	}
 	spread := newSpread(tasks...)
 	size, err := expand(ctx, spread, in, want)
-	if e := spread.Close(); err == nil {
-		err = e
+	if failed := (*taskError)(nil); errors.As(spread.Close(), &failed) && err == nil {
+		err = failed.err
 	}
 	if err != nil {
 		return err
@@ -222,51 +222,49 @@ func (s *Store) unpack(ctx context.Context, e *entry, path string, want imgmanif
 	return fault.Step.Wrap(e.write())
 }
 
-// expand decompresses in to out and checks size and SHA-1 of what it read.
+// expand decompresses in to out and checks size and SHA-1 of what it read. The
+// file is read and summed beside decompression, too.
 func expand(ctx context.Context, out io.Writer, in io.Reader, want imgmanifest.File) (int64, error) {
 	hash := sha1.New()
-	counted := &counter{r: io.TeeReader(&stoppable{ctx, in}, hash)}
-	buffered := bufio.NewReaderSize(counted, 256<<10)
 	limit := min(int64(maxStream), freeGrowth+maxGrowth*min(want.Size, maxStream/maxGrowth))
-	content, err := imagefile.NewReader(buffered, want.Compression)
 	var n int64
-	if err == nil {
-		n, err = io.Copy(out, io.LimitReader(content, limit+1))
-	}
-	if errors.As(err, new(*taskError)) {
-		return n, err
-	}
+	var bad error // of the file's content
+	file := newSpread(
+		func(r io.Reader) error { _, err := io.Copy(hash, r); return err },
+		func(r io.Reader) error {
+			var content io.Reader
+			if content, bad = imagefile.NewReader(bufio.NewReaderSize(r, spreadSize), want.Compression); bad == nil {
+				n, bad = io.Copy(out, io.LimitReader(content, limit+1))
+			}
+			if n > limit {
+				return fault.Network.Errorf("the file of %d bytes expands to more than %d", want.Size, limit)
+			}
+			if failed := (*taskError)(nil); errors.As(bad, &failed) {
+				return failed.err
+			}
+			return nil
+		})
+	size, err := file.ReadFrom(&stoppable{ctx, in})
+	closeErr := file.Close()
 	if ctx.Err() != nil {
 		return n, context.Cause(ctx)
 	}
-	if n > limit {
-		return n, fault.Network.Errorf("the file of %d bytes expands to more than %d", want.Size, limit)
+	if failed := (*taskError)(nil); errors.As(closeErr, &failed) {
+		return n, failed.err
 	}
 	// What is wrong with the file as such says more than the decompressor does.
-	_, drainErr := io.Copy(io.Discard, buffered)
 	sum := hex.EncodeToString(hash.Sum(nil))
 	switch {
-	case drainErr != nil:
-		return n, fault.Step.Wrap(drainErr)
-	case counted.n != want.Size:
-		return n, fault.Network.Errorf("the file has %d bytes, its manifest says %d", counted.n, want.Size)
+	case err != nil:
+		return n, fault.Step.Wrap(err)
+	case size != want.Size:
+		return n, fault.Network.Errorf("the file has %d bytes, its manifest says %d", size, want.Size)
 	case sum != want.SHA1:
 		return n, fault.Network.Errorf("the file has sha1 %s, its manifest says %s", sum, want.SHA1)
-	case err != nil:
-		return n, fault.Network.Errorf("the file is as its manifest says, but cannot be read: %w", err)
+	case bad != nil:
+		return n, fault.Network.Errorf("the file is as its manifest says, but cannot be read: %w", bad)
 	}
 	return n, nil
-}
-
-type counter struct {
-	r io.Reader
-	n int64
-}
-
-func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	return n, err
 }
 
 // stoppable ends reading when the context ends.

@@ -4,10 +4,11 @@
 # With -r: which machine it wants, as "PKGSRC-RELEASE IMAGE AGENT-IMAGE"; answered
 # everywhere, from buildenv.maps beside this file.
 #
-# Off SmartOS there is nothing to check: images are made without the machine's help.
+# The checks are "engbld doctor --validate": all of them on SmartOS; elsewhere only
+# whether the component must be compiled on illumos, and that is left out where
+# engbld cannot be run. ENGBLD_SKIP_VALIDATE_BUILDENV (not empty): no checks.
 #
-# ENGBLD_SKIP_VALIDATE_BUILDENV (not empty): no checks. Exit: 0 fit, or nothing to
-# check; 1 unfit, or with -r no image is required.
+# Exit: 0 fit, or nothing to check; 1 unfit, or with -r no image is required.
 
 case $0 in
 */*) tools=${0%/*} ;;
@@ -57,17 +58,25 @@ required() {
 }
 
 usage() {
-	say "usage: validate-buildenv.sh [-r]"
-	say "    -r  print the build machine that this component wants"
+	say "usage: validate-buildenv.sh [-r] [--goals GOALS]"
+	say "    -r             print the build machine that this component wants"
+	say "    --goals GOALS  of make; what they do not need is no failure"
 	exit 2
 }
 
 describe=
-while getopts rh opt; do
-	case $opt in
-	r) describe=yes ;;
+goals=
+while [ $# -gt 0 ]; do
+	case $1 in
+	-r) describe=yes ;;
+	--goals)
+		[ $# -gt 1 ] || usage
+		goals=$2
+		shift
+		;;
 	*) usage ;;
 	esac
+	shift
 done
 
 if [ -n "$describe" ]; then
@@ -77,8 +86,13 @@ if [ -n "$describe" ]; then
 	name=$(look SDC_MAP "$image")
 	agent=$(look JENKINS_AGENT_MAP "$image")
 	printf '%s\n' "$release${name:+ $name}${agent:+ $agent}"
-	[ -n "$name" ] || say "nothing is known of image $image"
-	[ -n "$agent" ] || say "no agent image is known for ${name:-it} ($image)"
+	# As engbld doctor says it.
+	none="no agent image is known: no jenkins-agent image is known for"
+	if [ -z "$name" ]; then
+		say "nothing is known of image $image; $none it"
+	elif [ -z "$agent" ]; then
+		say "$none $name ($image)"
+	fi
 	exit 0
 fi
 
@@ -86,9 +100,24 @@ if [ -n "$ENGBLD_SKIP_VALIDATE_BUILDENV" ]; then
 	say "validate-buildenv: not checked, ENGBLD_SKIP_VALIDATE_BUILDENV is set"
 	exit 0
 fi
-if [ "$(uname -s)" != SunOS ]; then
-	say "validate-buildenv: not SmartOS, nothing to check"
-	exit 0
+
+if [ "$(uname -s)" = SunOS ]; then
+	exec sh "$tools/engbld.sh" doctor --validate --goals "$goals"
 fi
 
-. "$tools/buildenv-checks.sh"
+# A plain component needs neither Go nor a prebuilt program here. Without them, a
+# program from before will do.
+status=6
+if command -v "${ENGBLD_GO:-go}" >/dev/null 2>&1 || [ -n "$ENGBLD_PREBUILT_DIR$ENGBLD_PREBUILT_URL" ] ||
+	sh "$tools/engbld.sh" --engbld-path >/dev/null 2>&1; then
+	sh "$tools/engbld.sh" doctor --validate --goals "$goals"
+	status=$?
+fi
+case $status in
+5 | 6) # the launcher has no program
+	say "validate-buildenv: not SmartOS, nothing to check"
+	say "validate-buildenv: left out, as engbld cannot be run: whether this must be compiled on illumos"
+	exit 0
+	;;
+esac
+exit "$status"

@@ -196,6 +196,9 @@ func TestVerdicts(t *testing.T) {
 		}, check: "opt-tools", want: finding.Skip, exit: true},
 		{name: "8 none", env: map[string]string{"PATH": "/opt/local/bin"}, check: "upload-tools", want: finding.Fail},
 		{name: "8 none, but only all", env: map[string]string{"PATH": "/opt/local/bin"}, goals: []string{"all", "release"}, check: "upload-tools", want: finding.Warn, exit: true},
+		{name: "8 none, for a goal of the component's own", env: map[string]string{"PATH": "/opt/local/bin"}, goals: []string{"all", "everything"}, check: "upload-tools", want: finding.Fail},
+		{name: "8 none, asked for", env: map[string]string{"PATH": "/opt/local/bin"}, goals: []string{"validate-buildenv"}, check: "upload-tools", want: finding.Fail},
+		{name: "8 none, but only all and a question", env: map[string]string{"PATH": "/opt/local/bin"}, goals: []string{"print-STAMP", "all"}, check: "upload-tools", want: finding.Warn, exit: true},
 		{name: "9 off", change: func(m *machine) { m.commands["git submodule status"].Stdout = "+12 deps/eng (x)\n" }, check: "submodules", want: finding.Fail},
 		{name: "9 conflict", change: func(m *machine) { m.commands["git submodule status"].Stdout = "U00 deps/eng\n" }, check: "submodules", want: finding.Fail},
 		{name: "9 skipped", env: map[string]string{"ENGBLD_SKIP_VALIDATE_SUBMODULES": "1"}, change: func(m *machine) { m.commands["git submodule status"].Stdout = "+12 deps/eng (x)\n" }, check: "submodules", want: finding.Skip, exit: true},
@@ -269,7 +272,7 @@ func TestShow(t *testing.T) {
 		want := k.Pkgsrc + " " + k.String()
 		if k.Agent != "" {
 			want += " " + k.Agent
-		} else if !strings.Contains(story, "no jenkins-agent image is known for "+k.String()) {
+		} else if !strings.Contains(story, "no agent image is known: no jenkins-agent image is known for "+k.String()+" ("+k.UUID+")\n") {
 			t.Error(story)
 		}
 		if err != nil || out != want+"\n" {
@@ -280,6 +283,11 @@ func TestShow(t *testing.T) {
 	m.commands[mk].Stdout = "BASE_IMAGE_UUID=\nNODE_PREBUILT_IMAGE=c2c31b00-1d60-11e9-9a77-ff9f06554b0f\n"
 	if out, _, err := command(t, m, nil, "-r"); err != nil || out != "2018Q4 minimal-64-lts@18.4.0 d639b789-ce4e-4c81-a230-a28172dd0360\n" {
 		t.Error(out, err)
+	}
+	m.commands[mk].Stdout = "BASE_IMAGE_UUID=00000000-0000-0000-0000-000000000001\n"
+	if out, story, err := command(t, m, nil, "-r"); err != nil || out != "\n" ||
+		story != "nothing is known of image 00000000-0000-0000-0000-000000000001; no agent image is known: no jenkins-agent image is known for it\n" {
+		t.Error(out, story, err)
 	}
 	m.commands[mk].Stdout = ""
 	if out, _, err := command(t, m, nil, "-r"); err == nil || fault.KindOf(err) != fault.Defect || out != "" {
@@ -311,6 +319,56 @@ func TestCommand(t *testing.T) {
 	var res buildenv.Result
 	if jerr := json.Unmarshal([]byte(out), &res); jerr != nil || err != nil || !res.Fit || len(res.Findings) != 10 {
 		t.Error(jerr, err, out)
+	}
+}
+
+// Off SunOS, validate-buildenv.sh judges one thing, and asks make only for what is
+// to be said of it.
+func TestValidateElsewhere(t *testing.T) {
+	t.Parallel()
+	mk := "make -s --no-print-directory print-NAME print-BASE_IMAGE_UUID print-NODE_PREBUILT_IMAGE print-BUILD_PLATFORM print-ENGBLD_BITS_DIR"
+	const unfit, line = "ledger must be compiled on illumos", "validate-buildenv: not SmartOS, nothing to check; nothing here must be compiled on illumos\n"
+	for _, tt := range []struct {
+		name, dir string
+		env       map[string]string
+		broken    bool
+		makes     int
+		want      []string // on stderr; with one line end, all of it
+		fit       bool
+	}{
+		{name: "plain", dir: "pure", want: []string{line}, fit: true},
+		{name: "no component", dir: "golden", want: []string{line}, fit: true},
+		{name: "compiles", dir: "service", makes: 1, want: []string{"fail", unfit + ", this is Linux", "Makefile:21:", "jenkins-agent image 6fc6ec02", "ENGBLD_SKIP_VALIDATE_BUILDENV"}},
+		{name: "sandbox", dir: "service", env: map[string]string{"ENGBLD_SANDBOX": "true"}, makes: 1, want: []string{"warn", unfit, "made-up", "Makefile:21:"}, fit: true},
+		{name: "allowed", dir: "service", env: map[string]string{"ENGBLD_ALLOW_FOREIGN": "true"}, makes: 1, want: []string{"warn", unfit + "; ENGBLD_ALLOW_FOREIGN is set"}, fit: true},
+		{name: "make does not answer", dir: "service", broken: true, makes: 1, want: []string{"fail", "service must be compiled on illumos", "build it in a SmartOS zone;"}},
+		{name: "nor in the sandbox", dir: "service", env: map[string]string{"ENGBLD_SANDBOX": "true"}, broken: true, makes: 1, want: []string{"warn"}, fit: true},
+		{name: "skipped", dir: "service", env: map[string]string{"ENGBLD_SKIP_VALIDATE_BUILDENV": "x"}, want: []string{"ENGBLD_SKIP_VALIDATE_BUILDENV is set"}, fit: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			// On this machine everything else is wrong, too.
+			m := load(t, "linux-service", tt.dir)
+			if tt.broken {
+				m.commands[mk] = &buildenv.Output{Status: 2, Stderr: "make: *** oh.  Stop.\n"}
+			}
+			out, story, err := command(t, m, tt.env, "--validate", "--goals", "all")
+			if out != "" || (err == nil) != tt.fit || !tt.fit && fault.KindOf(err) != fault.Defect {
+				t.Errorf("%q %v", out, err)
+			}
+			for _, w := range tt.want {
+				if !strings.Contains(story, w) || strings.HasSuffix(w, "\n") && story != w {
+					t.Errorf("no %q in %q", w, story)
+				}
+			}
+			delete(m.ran, "uname -s")
+			if len(m.ran) > tt.makes || m.ran[mk] != tt.makes {
+				t.Error(m.ran)
+			}
+			if strings.Contains(story, "space") || strings.Contains(story, "clock") {
+				t.Error(story)
+			}
+		})
 	}
 }
 

@@ -42,6 +42,8 @@ component must be compiled on illumos.
 
 ENGBLD_SKIP_VALIDATE_BUILDENV leaves all out, ..._BUILD_PKGSRC,
 ..._BUILD_PLATFORM and ENGBLD_SKIP_VALIDATE_SUBMODULES leave out some.
+With --validate, on other systems than SmartOS only the last of these is looked
+at, and ENGBLD_SANDBOX=true or ENGBLD_ALLOW_FOREIGN=true make it a warning.
 With -r it prints the machine that the component wants, as
 "PKGSRC-RELEASE IMAGE JENKINS-AGENT-IMAGE", and checks nothing.`,
 		Example: `  engbld doctor
@@ -60,7 +62,7 @@ With -r it prints the machine that the component wants, as
 	f := cmd.Flags()
 	f.BoolVarP(&show, "required", "r", false, "print the build machine that the component wants")
 	f.BoolVar(&asJSON, "json", false, "print everything as JSON")
-	f.BoolVar(&validate, "validate", false, "as validate-buildenv.sh: problems only, on stderr; exit 1 for an unfit machine")
+	f.BoolVar(&validate, "validate", false, "what validate-buildenv.sh asks: its checks, problems only, on stderr; exit 1 for an unfit machine")
 	f.StringVar(&goals, "goals", "", "make's `GOALS`: what they do not need only warns")
 	return cmd
 }
@@ -75,7 +77,7 @@ func run(cmd *cobra.Command, env Env, show, asJSON, validate bool, goals string)
 	}
 	opts := Options{
 		System: env.System, Getenv: env.Getenv, Now: env.Now, Dir: env.Dir, Flavors: env.Flavors,
-		CacheDir: env.CacheDir, Reach: env.Reach, Goals: strings.Fields(goals),
+		CacheDir: env.CacheDir, Reach: env.Reach, Goals: strings.Fields(goals), Validate: validate,
 	}
 	if opts.System == nil {
 		opts.System = Local{}
@@ -98,7 +100,7 @@ func run(cmd *cobra.Command, env Env, show, asJSON, validate bool, goals string)
 		fmt.Fprintln(stderr, "doctor: nothing is checked, "+skipAll+" is set")
 		return nil
 	}
-	if env.Servers != nil {
+	if env.Servers != nil && !validate {
 		opts.Servers = env.Servers()
 	}
 	res, err := Doctor(cmd.Context(), opts)
@@ -109,6 +111,8 @@ func run(cmd *cobra.Command, env Env, show, asJSON, validate bool, goals string)
 	switch {
 	case asJSON:
 		err = finding.WriteJSON(stdout, res)
+	case validate && res.Machine.System != "SunOS" && res.Count(finding.Fail)+res.Count(finding.Warn) == 0:
+		_, err = fmt.Fprintln(stderr, "validate-buildenv: not SmartOS, nothing to check; nothing here must be compiled on illumos")
 	case validate:
 		err = res.WriteText(stderr, true)
 	default:

@@ -62,15 +62,25 @@ func asked() []string {
 	return []string{"NAME", "BASE_IMAGE_UUID", "NODE_PREBUILT_IMAGE", "BUILD_PLATFORM", "ENGBLD_BITS_DIR"}
 }
 
-// ask reads the component in dir. Without a makefile it returns nil and no error; a
-// makefile that make cannot read is an error with make's own words.
-func ask(ctx context.Context, sys System, getenv func(string) string, dir string, sunos bool) (*Component, error) {
+// read reads the makefiles of the component in dir, without make: nothing but
+// Illumos is known then. Without a makefile it returns nil.
+func read(sys System, getenv func(string) string, dir string) *Component {
 	mf := getenv("ENGBLD_MAKEFILE")
 	if mf == "" && !hasMakefile(sys, dir) {
+		return nil
+	}
+	return &Component{Dir: dir, Name: filepath.Base(dir), Illumos: illumos(sys, dir, mf)}
+}
+
+// ask reads the component in dir and asks make for the rest. Without a makefile it
+// returns nil and no error; a makefile that make cannot read is an error with
+// make's own words.
+func ask(ctx context.Context, sys System, getenv func(string) string, dir string, sunos bool) (*Component, error) {
+	c := read(sys, getenv, dir)
+	if c == nil {
 		return nil, nil
 	}
-	c := &Component{Dir: dir, Name: filepath.Base(dir)}
-	c.Illumos = illumos(sys, dir, mf)
+	mf := getenv("ENGBLD_MAKEFILE")
 	program := getenv("ENGBLD_MAKE")
 	if program == "" {
 		program = "make"
@@ -189,13 +199,17 @@ func (r *Required) Line() string {
 	return strings.TrimRight(r.Pkgsrc+" "+r.Name+" "+r.Agent, " ")
 }
 
-// Unknown says which part of the line is missing, "" if none is.
+// noAgent holds both phrases that people look for.
+const noAgent = "no agent image is known: no jenkins-agent image is known for"
+
+// Unknown says which part of the line is missing, "" if none is. The script
+// validate-buildenv.sh says the same.
 func (r *Required) Unknown() string {
 	switch {
 	case r.Name == "":
-		return fmt.Sprintf("nothing is known of image %s (%s), and no jenkins-agent image is known for it", r.Image, r.By)
+		return fmt.Sprintf("nothing is known of image %s; %s it", r.Image, noAgent)
 	case r.Agent == "":
-		return fmt.Sprintf("no jenkins-agent image is known for %s (%s)", r.Name, r.Image)
+		return fmt.Sprintf("%s %s (%s)", noAgent, r.Name, r.Image)
 	}
 	return ""
 }

@@ -8,7 +8,8 @@
 // nothing, and where the goals are known, what they do not need only warns.
 //
 // Elsewhere it looks at what the portable engine needs, and at whether the
-// component must be compiled on illumos, which it tells from the makefiles.
+// component must be compiled on illumos, which it tells from the makefiles; with
+// --validate, at the latter only.
 //
 // Everything of the machine comes through System, so that recorded machines can be
 // judged anywhere. Which image wants which pkgsrc release, packages and agent comes

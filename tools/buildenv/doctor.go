@@ -32,6 +32,9 @@ type Options struct {
 	Reach func(ctx context.Context, url string) (time.Time, error)
 	// Goals are make's, if known: what they do not need only warns.
 	Goals []string
+	// Validate leaves out what validate-buildenv.sh does not look at: on other
+	// systems than SunOS everything but whether the component must be compiled there.
+	Validate bool
 }
 
 func (o Options) withDefaults() Options {
@@ -61,7 +64,7 @@ type Result struct {
 	finding.Report
 }
 
-// Doctor makes all checks. An error means that they could not be made at all; what
+// Doctor makes all checks, or those of validate-buildenv.sh. An error means that they could not be made at all; what
 // they found is in the result.
 func Doctor(ctx context.Context, opts Options) (*Result, error) {
 	opts = opts.withDefaults()
@@ -74,30 +77,44 @@ func Doctor(ctx context.Context, opts Options) (*Result, error) {
 		return nil, fault.Unfit.Errorf("asking what system this is: %w", err)
 	}
 	sunos := res.Machine.System == "SunOS"
+	foreign := opts.Validate && !sunos
+	if foreign {
+		// Most components need no make to be judged, and make may have started us.
+		if comp := read(opts.System, opts.Getenv, opts.Dir); comp == nil || len(comp.Illumos) == 0 {
+			(&portable{opts: opts, comp: comp, report: &res.Report}).illumos()
+			res.Subject, res.Fit = res.subject(), true
+			return res, nil
+		}
+	}
 	comp, askErr := ask(ctx, opts.System, opts.Getenv, opts.Dir, sunos)
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
 	}
-	if askErr == nil {
+	switch {
+	case askErr == nil:
 		res.Required = required(set, comp)
-	} else {
+	case !foreign: // where only the mend would be better for it
 		res.Add(finding.Finding{Check: "makefile", Verdict: finding.Fail, What: askErr.Error(),
 			Why: "without it, which image and platform the component wants is not known", Mend: "make print-BASE_IMAGE_UUID"})
 	}
 	if comp != nil {
 		res.Component, res.Illumos = comp.Name, comp.Illumos
 	}
-	if sunos {
+	p := &portable{
+		ctx: ctx, opts: opts, system: res.Machine.System, comp: comp, unknown: askErr != nil, required: res.Required,
+		report: &res.Report,
+	}
+	switch {
+	case foreign:
+		p.illumos()
+	case sunos:
 		res.Machine.Platform, res.Machine.Pkgsrc = platformOf(ctx, opts.System), releaseOf(opts.System)
 		(&smartos{
 			ctx: ctx, opts: opts, set: set, comp: comp, unknown: askErr != nil, required: res.Required,
 			release: res.Machine.Pkgsrc, platform: res.Machine.Platform, report: &res.Report,
 		}).run()
-	} else {
-		(&portable{
-			ctx: ctx, opts: opts, system: res.Machine.System, comp: comp, unknown: askErr != nil, required: res.Required,
-			report: &res.Report,
-		}).run()
+	default:
+		p.run()
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)

@@ -75,6 +75,10 @@ func (p *portable) illumos() {
 	switch {
 	case p.comp == nil:
 		p.report.Add(finding.Finding{Check: id, Verdict: finding.Skip, What: "no component here"})
+	case p.on("ENGBLD_SANDBOX") && len(p.comp.Illumos) > 0:
+		p.report.Add(finding.Finding{Check: id, Verdict: finding.Warn,
+			What: p.comp.Name + " must be compiled on illumos; in the sandbox (ENGBLD_SANDBOX) images are made of made-up things anyway",
+			Why:  reasons(p.comp.Illumos), Mend: "build it in a SmartOS zone, without ENGBLD_SANDBOX, for an image that is to run"})
 	case p.on("ENGBLD_ALLOW_FOREIGN") && len(p.comp.Illumos) > 0:
 		p.report.Add(finding.Finding{Check: id, Verdict: finding.Warn, What: p.comp.Name + " must be compiled on illumos; ENGBLD_ALLOW_FOREIGN is set",
 			Why: reasons(p.comp.Illumos), Mend: "unset ENGBLD_ALLOW_FOREIGN for an image that is to run"})

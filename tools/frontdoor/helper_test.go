@@ -130,14 +130,19 @@ func copyTo(t testing.TB, dir string, paths ...string) {
 }
 
 // engFiles is what a component sees of deps/eng in these tests.
-var engFiles = []string{"tools/mk", "tools/engbld.sh", "tools/validate-buildenv.sh", "tools/buildenv-checks.sh",
+var engFiles = []string{"tools/mk", "tools/engbld.sh", "tools/validate-buildenv.sh",
 	"tools/buildenv.maps", "tools/buildimage", "tools/buildimage-extract-pkg.sh"}
 
 // stubEngbld replaces the launcher in a copy of tools: it says what it was asked.
 func stubEngbld(t testing.TB, eng string) {
 	t.Helper()
 	write(t, filepath.Join(eng, "tools/engbld.sh"), `#!/bin/sh
-if [ "$*" = --engbld-path ]; then echo /path/of/engbld; exit; fi
+if [ "$*" = --engbld-path ]; then [ -z "$STUB_NONE" ] && echo /path/of/engbld; exit; fi
+if [ "$1" = doctor ]; then
+	for a; do printf "arg=%s\n" "$a"; done > "${STUB_OUT:-/dev/null}.doctor"
+	echo judged >&2
+	exit ${STUB_DOCTOR:-0}
+fi
 {
 printf "mf=%s\naccept=%s\n" "$BUILDIMAGE_MF" "$BUILDIMAGE_PKGSRC_ACCEPT"
 for a; do printf "arg=%s\n" "$a"; done

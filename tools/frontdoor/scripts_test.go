@@ -146,10 +146,10 @@ func TestShowBuildenv(t *testing.T) {
 		{"released", "BASE_IMAGE_UUID = 502eeef2-8267-489f-b19c-a206906f57ef", "2021Q4 triton-origin-x86_64-21.4.0@master-20220322T012137Z-g9382491 6fc6ec02-a41a-4711-b811-27dc121d0396\n", "", 0, nil},
 		{"skipped checks", "BASE_IMAGE_UUID = 502eeef2-8267-489f-b19c-a206906f57ef", "2021Q4 triton-origin-x86_64-21.4.0@master-20220322T012137Z-g9382491 6fc6ec02-a41a-4711-b811-27dc121d0396\n", "", 0, []string{"ENGBLD_SKIP_VALIDATE_BUILDENV=true"}},
 		{"sibling's agent", "BASE_IMAGE_UUID = a7199134-7e94-11ec-be67-db6f482136c2", "2021Q4 minimal-64-lts@21.4.0 6fc6ec02-a41a-4711-b811-27dc121d0396\n", "", 0, nil},
-		{"no agent", "BASE_IMAGE_UUID = 5e4c3f98-aca4-11ee-9db8-00151714048c", "2023Q4 minimal-64-lts@23.4.0\n", "no agent image is known for minimal-64-lts@23.4.0", 0, nil},
+		{"no agent", "BASE_IMAGE_UUID = 5e4c3f98-aca4-11ee-9db8-00151714048c", "2023Q4 minimal-64-lts@23.4.0\n", "no agent image is known: no jenkins-agent image is known for minimal-64-lts@23.4.0 (5e4c3f98-aca4-11ee-9db8-00151714048c)\n", 0, nil},
 		{"node's image", "NODE_PREBUILT_IMAGE = 18b094b0-eb01-11e5-80c1-175dac7ddf02", "2015Q4 sdc-minimal-multiarch-lts@15.4.1 f00a393d-a1c8-4e93-a13e-c364a7d0a2a9\n", "", 0, nil},
 		{"none", "", "", "", 2, nil},
-		{"unknown", "BASE_IMAGE_UUID = 00000000-7e94-11ec-be67-db6f482136c2", "\n", "nothing is known of image 00000000-7e94-11ec-be67-db6f482136c2", 0, nil},
+		{"unknown", "BASE_IMAGE_UUID = 00000000-7e94-11ec-be67-db6f482136c2", "\n", "nothing is known of image 00000000-7e94-11ec-be67-db6f482136c2; no agent image is known: no jenkins-agent image is known for it\n", 0, nil},
 		{"no uuid", "BASE_IMAGE_UUID = .*", "", "is not the uuid of an image", 2, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -188,54 +188,69 @@ func TestExtract(t *testing.T) {
 	}
 }
 
-// The checks of a SmartOS machine, all told at once, on a made-up one.
-func TestSmartOSChecks(t *testing.T) {
+// The script has the checks made by engbld, and says what became of it.
+func TestValidateBuildenv(t *testing.T) {
 	t.Parallel()
-	m := component(t, t.TempDir(), service)
-	alt, bin := t.TempDir(), filepath.Join(t.TempDir(), "bin")
-	write(t, filepath.Join(bin, "uname"), "#!/bin/sh\ncase $1 in -v) echo joyent_${PLATFORM:-20181206T011455Z};; -n) echo host;; *) echo SunOS;; esac\n", 0o777)
-	write(t, filepath.Join(bin, "zonename"), "#!/bin/sh\necho z1\n", 0o777)
-	write(t, filepath.Join(bin, "zfs"), "#!/bin/sh\nexit ${NO_DATASET:-0}\n", 0o777)
-	write(t, filepath.Join(bin, "id"), "#!/bin/sh\necho ${USER_ID:-0}\n", 0o777)
-	write(t, filepath.Join(bin, "profiles"), "#!/bin/sh\necho Basic\n", 0o777)
-	for _, p := range []string{"mmd5", "mmkdir", "mput", "msign", "updates-imgadm"} {
-		write(t, filepath.Join(bin, p), "#!/bin/sh\n", 0o777)
-	}
-	write(t, filepath.Join(alt, "etc/pkgsrc_version"), "release: 2021Q4\narchitecture: x86_64\n", 0o666)
-	write(t, filepath.Join(alt, "opt/local/bin/pkgin"), "#!/bin/sh\nfor p in ${PKGS:-grep build-essential python27 py27-expat coreutils gsed gsharutils flex pcre pigz rust}; do echo \"$p-1.0 a package\"; done\n", 0o777)
-	write(t, filepath.Join(alt, "opt/tools/bin/pkgin"), "#!/bin/sh\nfor p in curl git-base git-docs git-contrib openjdk11 nodejs-8.17.0nb1 npm gcc7 coreutils; do echo \"$p-1.0 a package\"; done\n", 0o777)
-	m.path = "/opt/local/bin:" + bin + ":" + os.Getenv("PATH")
-	common := append(m.env, "ENGBLD_ALTROOT="+alt)
+	const left, line = "left out, as engbld cannot be run", "validate-buildenv: not SmartOS, nothing to check\n"
 	for _, c := range []struct {
-		name string
-		env  []string
-		path string
-		code int
-		err  []string
+		name  string
+		sunos bool
+		noGo  bool // nor a prebuilt program
+		goals []string
+		env   []string
+		code  int // of make
+		asked string
+		err   string // in stderr
 	}{
-		{name: "fit"},
-		{name: "wrong platform", env: []string{"PLATFORM=20210826T002459Z"}, code: 2, err: []string{"platform is 20210826T002459Z, not 20181206T011455Z", "1 checks failed"}},
-		{name: "platform skipped", env: []string{"PLATFORM=20210826T002459Z", "ENGBLD_SKIP_VALIDATE_BUILD_PLATFORM=1"}},
-		{name: "everything", env: []string{"PLATFORM=x", "USER_ID=100", "NO_DATASET=1", "PKGS=pcregrep coreutils"}, path: bin + ":" + os.Getenv("PATH"), code: 2,
-			err: []string{"platform is x", "may not do what a build does", "no dataset zones/z1/data", "/opt/local/bin is not on PATH", "packages are missing: grep build-essential", "5 checks failed"}},
-		{name: "packages skipped", env: []string{"PKGS=none", "ENGBLD_SKIP_VALIDATE_BUILD_PKGSRC=1"}},
-		{name: "all skipped", env: []string{"PLATFORM=x", "ENGBLD_SKIP_VALIDATE_BUILDENV=1"}, err: []string{"not checked"}},
+		{name: "fit", goals: []string{"all", "release"}, asked: "all release", err: "judged"},
+		{name: "the default goal", asked: "all", err: "judged"},
+		{name: "unfit", goals: []string{"all"}, env: []string{"STUB_DOCTOR=1"}, code: 2, asked: "all", err: "judged"},
+		{name: "asked for", goals: []string{"validate-buildenv"}, env: []string{"STUB_DOCTOR=1"}, code: 2, asked: "validate-buildenv", err: "judged"},
+		{name: "another goal", goals: []string{"clean"}, env: []string{"STUB_DOCTOR=1"}},
+		{name: "skipped", env: []string{"STUB_DOCTOR=1", "ENGBLD_SKIP_VALIDATE_BUILDENV=1"}, err: "not checked"},
+		{name: "skipped by make", goals: []string{"all", "ENGBLD_SKIP_VALIDATE_BUILDENV=1"}, env: []string{"STUB_DOCTOR=1"}, err: "not checked"},
+		{name: "does not build", env: []string{"STUB_DOCTOR=6"}, asked: "all", err: left},
+		{name: "cannot be fetched", env: []string{"STUB_DOCTOR=5"}, asked: "all", err: left},
+		{name: "no Go", noGo: true, env: []string{"STUB_NONE=1", "STUB_DOCTOR=1"}, err: line + "validate-buildenv: " + left},
+		{name: "no Go, but a program from before", noGo: true, env: []string{"STUB_DOCTOR=1"}, code: 2, asked: "all", err: "judged"},
+		{name: "no Go, but a prebuilt program", noGo: true, env: []string{"STUB_NONE=1", "STUB_DOCTOR=1", "ENGBLD_PREBUILT_DIR=/x"}, code: 2, asked: "all", err: "judged"},
+		{name: "SmartOS, fit", sunos: true, goals: []string{"-j2", "all", "release"}, asked: "all release", err: "judged"},
+		{name: "SmartOS, unfit", sunos: true, env: []string{"STUB_DOCTOR=1"}, code: 2, asked: "all", err: "judged"},
+		{name: "SmartOS, skipped", sunos: true, env: []string{"STUB_DOCTOR=1", "ENGBLD_SKIP_VALIDATE_BUILDENV=1"}, err: "not checked"},
+		{name: "SmartOS, no Go", sunos: true, noGo: true, env: []string{"STUB_NONE=1", "STUB_DOCTOR=6"}, code: 2, asked: "all", err: "judged"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			n := m
-			n.env = append(common[:len(common):len(common)], c.env...)
-			if c.path != "" {
-				n.path = c.path
+			t.Parallel()
+			m := component(t, t.TempDir(), service)
+			m.env = append(m.env, c.env...)
+			if c.noGo {
+				m.env = append(m.env, "ENGBLD_GO=there-is-no-such-go")
+			} else {
+				m.env = append(m.env, "ENGBLD_GO=sh") // anything that is there
 			}
-			r := n.run(t, "make", "-s", "validate-buildenv")
-			if r.code != c.code {
+			if c.sunos {
+				bin := t.TempDir()
+				write(t, filepath.Join(bin, "uname"), "#!/bin/sh\necho SunOS\n", 0o777)
+				m.path = bin + ":" + os.Getenv("PATH")
+			}
+			r := m.run(t, "make", append([]string{"-s"}, c.goals...)...)
+			if r.code != c.code || !strings.Contains(r.stderr, c.err) || c.err != left && c.err != "" && strings.Contains(r.stderr, left) != strings.Contains(c.err, left) {
 				t.Errorf("exit %d, want %d: %s", r.code, c.code, r.stderr)
 			}
-			for _, want := range c.err {
-				if !strings.Contains(r.stderr, want) {
-					t.Errorf("no %q in %s", want, r.stderr)
-				}
+			asked, _ := os.ReadFile(strings.TrimPrefix(m.env[0], "STUB_OUT=") + ".doctor")
+			want := ""
+			if c.asked != "" {
+				want = "arg=doctor\narg=--validate\narg=--goals\narg=" + c.asked + "\n"
+			}
+			if string(asked) != want {
+				t.Errorf("engbld was asked %q, not %q", asked, want)
 			}
 		})
+	}
+	script := filepath.Join(root(t), "tools/validate-buildenv.sh")
+	for _, args := range [][]string{{"-h"}, {"--goals"}, {"x"}} {
+		if r := (command{dir: t.TempDir()}).run(t, script, args...); r.code != 2 || !strings.HasPrefix(r.stderr, "usage: ") || r.stdout != "" {
+			t.Errorf("%q: %v", args, r)
+		}
 	}
 }

@@ -96,7 +96,8 @@ type app struct {
 
 	quiet, verbose bool
 	keep, timings  bool // of builds
-	again          bool
+	again          bool // builds what is there already, too
+	planOnly       bool // shows what would be built
 	upstreamExit   bool // every failure is 1, as upstream's command of that name has it
 	theUI          *ui.UI
 }

@@ -130,6 +130,9 @@ func (a *app) run(ctx context.Context, jobs []job, printOnly bool, bitsDirs ...s
 	if err := a.engine(); err != nil {
 		return err
 	}
+	if a.planOnly {
+		return a.showPlans(ctx, jobs, false, bitsDirs...)
+	}
 	return a.buildAll(ctx, jobs, bitsDirs...)
 }
 

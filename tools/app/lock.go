@@ -92,6 +92,7 @@ func (a *app) lockFlavors(ctx context.Context, names []string, o locking) error 
 		return fault.WithHint(fault.Usage.Errorf("engbld lock --store: ENGBLD_INPUTS is not set"), "set ENGBLD_INPUTS to a directory")
 	}
 	missing := 0
+	var stale error
 	for i, j := range jobs {
 		name := j.req.Name
 		if old[i] == nil && (o.check || o.store || len(o.update) > 0) {
@@ -112,7 +113,11 @@ func (a *app) lockFlavors(ctx context.Context, names []string, o locking) error 
 			if err != nil {
 				return err
 			}
-			missing += n
+			if missing += n; stale == nil {
+				if why := build.Stale(j.req, old[i]); len(why) > 0 {
+					stale = fault.WithHint(fault.Drift.Errorf("%s is stale: %s", a.relative(a.lockFile(name)), strings.Join(why, "; ")), "engbld lock %s", name)
+				}
+			}
 		case o.store:
 			if err := build.StoreInputs(ctx, old[i], opts, w.source); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
@@ -130,7 +135,7 @@ func (a *app) lockFlavors(ctx context.Context, names []string, o locking) error 
 		return fault.WithHint(fault.Drift.Errorf("engbld lock: %d inputs cannot be had any more", missing),
 			"engbld lock FLAVOR takes what there is now; ENGBLD_INPUTS names a place that keeps what was")
 	}
-	return nil
+	return stale
 }
 
 // renewLock resolves a flavor and writes its lock.

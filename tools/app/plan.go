@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +19,7 @@ import (
 func (a *app) buildFlags(f *pflag.FlagSet) {
 	f.BoolVar(&a.keep, "keep", false, "of a build that fails, leave what there is and say where (also $ENGBLD_KEEP=true)")
 	f.BoolVar(&a.timings, "timings", false, "say how long each step took (also $ENGBLD_TIMINGS=true)")
+	f.BoolVar(&a.planOnly, "plan", false, "show what would be done, and why, and stop")
 	f.BoolVar(&a.again, "again", false, "build even if the same image is there already")
 }
 
@@ -146,37 +148,7 @@ Places: cached (on this machine), stored (in $ENGBLD_INPUTS), to fetch, open.`,
 			if err != nil {
 				return err
 			}
-			set, err := a.flavors()
-			if err != nil {
-				return err
-			}
-			pins, images, err := a.pins(set, jobs)
-			if err != nil {
-				return err
-			}
-			w, err := a.openLocked(ctx, a.ui(), images, bits)
-			if err != nil {
-				return err
-			}
-			defer w.close()
-			for i, j := range jobs {
-				opts := a.options(w, a.ui())
-				pins[i].fill(&opts, set, j)
-				p, err := build.Plan(ctx, j.req, opts)
-				if err != nil {
-					return err
-				}
-				show := p.Text
-				if asJSON {
-					show = p.JSON
-				} else if i > 0 {
-					fmt.Fprintln(a.env.Stdout)
-				}
-				if err := show(a.env.Stdout); err != nil {
-					return err
-				}
-			}
-			return nil
+			return a.showPlans(ctx, jobs, asJSON, bits)
 		},
 	}
 	f := cmd.Flags()
@@ -185,4 +157,39 @@ Places: cached (on this machine), stored (in $ENGBLD_INPUTS), to fetch, open.`,
 	f.StringVar(&bitsDir, "bits-dir", "", "results are below this directory (default as for image build)")
 	f.StringVar(&timestamp, "timestamp", "", "time of everything new (default as for image build)")
 	return cmd
+}
+
+// showPlans prints what building the jobs would do.
+func (a *app) showPlans(ctx context.Context, jobs []job, asJSON bool, bitsDirs ...string) error {
+	set, err := a.flavors()
+	if err != nil {
+		return err
+	}
+	pins, images, err := a.pins(set, jobs)
+	if err != nil {
+		return err
+	}
+	w, err := a.openLocked(ctx, a.ui(), images, bitsDirs...)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	for i, j := range jobs {
+		opts := a.options(w, a.ui())
+		pins[i].fill(&opts, set, j)
+		p, err := build.Plan(ctx, j.req, opts)
+		if err != nil {
+			return err
+		}
+		show := p.Text
+		if asJSON {
+			show = p.JSON
+		} else if i > 0 {
+			fmt.Fprintln(a.env.Stdout)
+		}
+		if err := show(a.env.Stdout); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -95,6 +95,7 @@ func Run(ctx context.Context, r Request, opts Options) (*Result, error) {
 	defer p.close()
 	if res := p.reuse(ctx); res != nil {
 		opts.Story.Step("done", "image %s was built from the same inputs already", res.Manifest.UUID())
+		res.tell(opts.Story)
 		return res, nil
 	}
 	if err := p.run(ctx, p.steps()); err != nil {

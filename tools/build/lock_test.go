@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -236,6 +238,59 @@ func TestUpdateOfOnePackage(t *testing.T) {
 	b.opts.Lock, b.opts.Renew = now, []string{"nosuchpackage"}
 	if _, err := Resolve(context.Background(), r, b.opts); fault.KindOf(err) != fault.Usage {
 		t.Errorf("an unknown package gives %v", err)
+	}
+}
+
+// TestUpdateThatNeedsAnother: what is pinned stays; a package that needs a newer
+// one says which to renew as well.
+func TestUpdateThatNeedsAnother(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sandbox.Options{})
+	r := b.request(t, locked)
+	l := b.lock(t, r)
+	for i := range l.Packages {
+		if l.Packages[i].Name == "nghttp2" {
+			l.Packages[i].Version = "0.1"
+		}
+	}
+	b.opts.Lock, b.opts.Renew = l, []string{"curl"}
+	_, err := Resolve(context.Background(), r, b.opts)
+	if err == nil || !strings.Contains(err.Error(), `needs "nghttp2>=`) || !strings.HasSuffix(fault.Hint(err), "--update curl --update nghttp2") {
+		t.Errorf("got %v, hint %q", err, fault.Hint(err))
+	}
+}
+
+// TestInputsOnAWebServer: a copy of the inputs that a server hands out will do.
+func TestInputsOnAWebServer(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sandbox.Options{})
+	r := b.request(t, locked)
+	l := b.lock(t, r)
+	want := outputs(t, b.build(t, r))
+	dir, err := lock.OpenInputs(t.TempDir(), lock.InputsOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.opts.Inputs = dir
+	if err := StoreInputs(context.Background(), l, b.opts, b.source); err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(http.FileServer(http.Dir(dir.String())))
+	defer srv.Close()
+	var faults sandbox.Faults
+	faults.Add(sandbox.Fault{Path: "/**", Status: 404})
+	far := newBench(t, sandbox.Options{Faults: &faults})
+	web, err := lock.OpenInputs(srv.URL, lock.InputsOptions{Client: far.opts.Client, CacheDir: far.opts.PackageCache})
+	if err != nil {
+		t.Fatal(err)
+	}
+	far.opts.Inputs, far.opts.Lock = web, l
+	far = far.from(t, web.ImageSource(l.Images))
+	if d := cmp.Diff(want, outputs(t, far.build(t, r))); d != "" {
+		t.Error("built from the server it has other bytes")
+	}
+	if err := StoreInputs(context.Background(), l, far.opts, far.source); fault.KindOf(err) != fault.Usage {
+		t.Errorf("storing on the server gives %v", err)
 	}
 }
 

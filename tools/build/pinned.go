@@ -323,6 +323,10 @@ func (p *portable) stale(why string) error {
 	return fault.WithHint(fault.Drift.Errorf("%s is stale: %s", cmp.Or(p.opts.LockFile, lock.FileName), why), "engbld lock %s", p.req.Name)
 }
 
+// Stale lists in what ways a request differs from what a lock was made for; none:
+// the lock holds.
+func Stale(r Request, l *lock.Lock) []string { return l.Stale(r.wants()) }
+
 // wants is what the request asks for, as locks note it.
 func (r *Request) wants() lock.Wants {
 	w := lock.Wants{Base: r.Base, Upgrade: r.Upgrade, Audit: r.Audit, Packages: r.Packages, Accept: r.Accept}

@@ -115,11 +115,14 @@ func Conclude(verdicts []Verdict, expired []Acceptance) error {
 		"upgrade the package, or accept the finding in flavor.toml: [[audit.accept]] with package, class, url, reason, expires")
 }
 
-func (p *Policy) check(findings []audit.Finding, now time.Time, story Story) error {
+// check is what a build does with its findings; entries are the packages that the
+// repositories have, as far as they are known.
+func (p *Policy) check(findings []audit.Finding, entries []*repository.Entry, now time.Time, story Story) error {
 	if p == nil {
 		return nil
 	}
 	verdicts, expired := p.Judge(findings, now)
+	upgrades(verdicts, entries)
 	for _, v := range verdicts {
 		if v.State == Accepted {
 			story.Infof("accepted until %s: %s, %s: %s", v.Expires, v.Package, v.Class, v.Reason)

@@ -53,7 +53,7 @@ func TestPolicy(t *testing.T) {
 			if states != c.states {
 				t.Errorf("states %s, want %s", states, c.states)
 			}
-			err := c.policy.check(findings, now, &told{})
+			err := c.policy.check(findings, nil, now, &told{})
 			if (err == nil) != (c.want == "") {
 				t.Fatalf("got %v, want %q", err, c.want)
 			}

@@ -2,7 +2,6 @@ package build
 
 import (
 	"context"
-	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -21,9 +20,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/lock"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/install"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/pkgdb"
-	"github.com/TritonDataCenter/engbld/tools/zstream"
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/pgzip"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/repository"
 )
 
 // writerVersion is part of every image's identity: it changes when the same
@@ -112,7 +109,7 @@ func (p *portable) readBase(ctx context.Context) error {
 			return err
 		}
 		p.files = append(p.files, f)
-		layers = append(layers, dataset.Layer{R: f, Size: img.Size, Name: img.Manifest.NameVersion()})
+		layers = append(layers, img.Layer(f))
 		p.inputs = append(p.inputs, "image "+img.Manifest.UUID()+" "+img.SHA1)
 		p.opts.Story.Infof("%s (%s) from %s", img.Manifest.NameVersion(), img.Manifest.UUID(), img.From)
 	}
@@ -155,7 +152,11 @@ func (p *portable) audit(ctx context.Context) error {
 	if err := p.writeOutput(".pkgaudit", []byte(strings.Join(lines, ""))); err != nil {
 		return err
 	}
-	return p.opts.Policy.check(findings, p.req.Timestamp, p.opts.Story)
+	var entries []*repository.Entry
+	if p.pkgs.repos != nil && p.opts.Lock == nil {
+		entries, _ = p.pkgs.repos.Summary(ctx) // no summary: no upgrade is known
+	}
+	return p.opts.Policy.check(findings, entries, p.req.Timestamp, p.opts.Story)
 }
 
 // writeOutput makes a small output complete and remembers its digest.
@@ -224,78 +225,20 @@ func (p *portable) write(ctx context.Context) error {
 		return err
 	}
 	defer f.Close()
-	sum, sum256 := sha1.New(), sha256.New()
-	z, err := pgzip.NewWriterLevel(io.MultiWriter(f, sum, sum256), pgzip.DefaultCompression)
-	if err != nil {
-		return err
-	}
-	stats, err := dataset.WriteIncrement(ctx, z, p.base, p.tree, dataset.Options{
-		ToGUID: guid, ToName: "zones/" + p.req.ImageName() + "@final",
-		CreationTime: p.req.Timestamp.Unix(), Now: p.now,
+	w, stats, err := WriteStream(f, func(w io.Writer) (dataset.Stats, error) {
+		return dataset.WriteIncrement(ctx, w, p.base, p.tree, dataset.Options{
+			ToGUID: guid, ToName: "zones/" + p.req.ImageName() + "@final",
+			CreationTime: p.req.Timestamp.Unix(), Now: p.now,
+		})
 	})
-	if e := z.Close(); err == nil {
-		err = e
-	}
 	if err != nil {
 		return fmt.Errorf("writing the stream: %w", err)
 	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	size, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return err
-	}
-	if err := verifyStream(f, stats.Bytes); err != nil {
-		return fmt.Errorf("reading back what was written: %w", err)
-	}
-	p.finished(".zfs.gz", size, hex.EncodeToString(sum256.Sum(nil)))
-	p.stream = imgmanifest.File{SHA1: hex.EncodeToString(sum.Sum(nil)), Size: size, Compression: "gzip"}
+	p.finished(".zfs.gz", w.Size, hex.EncodeToString(w.SHA256[:]))
+	p.stream = imgmanifest.File{SHA1: hex.EncodeToString(w.SHA1[:]), Size: w.Size, Compression: "gzip"}
 	p.opts.Story.Infof("%d new, %d changed, %d removed objects; %d bytes, %d compressed",
-		stats.Created, stats.Changed, stats.Freed, stats.Bytes, size)
+		stats.Created, stats.Changed, stats.Freed, stats.Bytes, w.Size)
 	return nil
-}
-
-// verifyStream reads a compressed stream from its beginning: it must have its
-// length and all its checksums.
-func verifyStream(f *os.File, want int64) error {
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		return err
-	}
-	count := &counter{r: z}
-	r, err := zstream.NewReader(count)
-	if err != nil {
-		return err
-	}
-	for {
-		if _, err := r.Next(); err == io.EOF {
-			break
-		} else if err != nil {
-			return err
-		}
-	}
-	if _, err := io.Copy(io.Discard, count); err != nil {
-		return err
-	}
-	if count.n != want {
-		return fmt.Errorf("%d bytes instead of %d", count.n, want)
-	}
-	return nil
-}
-
-type counter struct {
-	r io.Reader
-	n int64
-}
-
-func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	return n, err
 }
 
 // describe writes the manifest and gives all files their names, the manifest
@@ -357,8 +300,13 @@ func (p *portable) describe(ctx context.Context) error {
 		}
 	}
 	p.opts.Story.Step("done", "image %s", m.UUID())
-	p.opts.Story.Infof("install it with: imgadm install -m %s -f %s", p.result.ManifestPath, p.result.FilePath)
+	p.result.tell(p.opts.Story)
 	return nil
+}
+
+// tell ends the story: how to install the image.
+func (r *Result) tell(story Story) {
+	story.Infof("install it with: imgadm install -m %s -f %s", r.ManifestPath, r.FilePath)
 }
 
 var _ install.Logger = Story(nil)

@@ -6,9 +6,9 @@ import (
 	"io"
 	"os"
 
+	"github.com/TritonDataCenter/engbld/tools/build"
 	"github.com/TritonDataCenter/engbld/tools/dataset"
 	"github.com/TritonDataCenter/engbld/tools/fstree"
-	"github.com/klauspost/pgzip"
 )
 
 // growthInput: a base of so many files and bytes is read, every tenth file is
@@ -89,14 +89,15 @@ func growthWork(ctx context.Context, in growthInput) (measuredFunc, error) {
 			}
 			n.Content = pattern{int64(i + 1), n.Size()}
 		}
-		z, err := pgzip.NewWriterLevel(io.Discard, pgzip.DefaultCompression)
+		out, err := os.CreateTemp("", "growth-*") // in memory, but not this process's
 		if err != nil {
 			return 0, 0, err
 		}
-		stats, err := dataset.WriteIncrement(ctx, z, ds, t, dataset.Options{ToGUID: 10, ToName: "zones/bench@next", CreationTime: stampTime, Now: stamp})
-		if e := z.Close(); err == nil {
-			err = e
-		}
+		defer os.Remove(out.Name())
+		defer out.Close()
+		_, stats, err := build.WriteStream(out, func(w io.Writer) (dataset.Stats, error) {
+			return dataset.WriteIncrement(ctx, w, ds, t, dataset.Options{ToGUID: 10, ToName: "zones/bench@next", CreationTime: stampTime, Now: stamp})
+		})
 		return stats.Bytes, int64(in.Files), err
 	}, nil
 }

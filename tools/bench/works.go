@@ -5,12 +5,12 @@ import (
 	"io"
 	"os"
 
+	"github.com/TritonDataCenter/engbld/tools/build"
 	"github.com/TritonDataCenter/engbld/tools/dataset"
 	"github.com/TritonDataCenter/engbld/tools/fstree"
 	"github.com/TritonDataCenter/engbld/tools/imgstore"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/install"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/repository"
-	"github.com/klauspost/pgzip"
 )
 
 // measuredFunc is the measured part of a piece of work.
@@ -51,14 +51,15 @@ func writeWork(ctx context.Context, in writeInput) (measuredFunc, error) {
 		return nil, err
 	}
 	return func(ctx context.Context) (int64, int64, error) {
-		var w io.WriteCloser = out
-		if in.Gzip {
-			if w, err = pgzip.NewWriterLevel(out, pgzip.DefaultCompression); err != nil {
-				return 0, 0, err
-			}
+		write := func(w io.Writer) (dataset.Stats, error) {
+			return dataset.WriteIncrement(ctx, w, b, t, dataset.Options{ToGUID: 77, ToName: "zones/bench@final", CreationTime: stampTime, Now: stamp})
 		}
-		stats, err := dataset.WriteIncrement(ctx, w, b, t, dataset.Options{ToGUID: 77, ToName: "zones/bench@final", CreationTime: stampTime, Now: stamp})
-		if e := w.Close(); err == nil {
+		if in.Gzip {
+			w, stats, err := build.WriteStream(out, write)
+			return w.Size, stats.Bytes, err
+		}
+		stats, err := write(out)
+		if e := out.Close(); err == nil {
 			err = e
 		}
 		return fileSize(in.Out), stats.Bytes, err

@@ -140,6 +140,7 @@ makefiles of this repository call; every verb can be used by hand too.`,
 	})
 	root.AddCommand(a.imageCommand(), a.pkgCommand(), a.flavorCommand(), a.stampCommand(), a.cacheCommand())
 	root.AddCommand(a.scripts()...)
+	root.AddCommand(a.reportCommand())
 	root.AddCommand(a.doctorCommands()...)
 	root.AddCommand(a.planCommand(), a.lockCommand(), a.verifyCommand(), a.auditCommand())
 	root.SuggestionsMinimumDistance = 2

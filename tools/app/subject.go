@@ -27,6 +27,9 @@ IMAGE is a flavor (its newest build in bits/), a manifest with its file beside
 it, a stream file (plain or compressed), or the uuid of an image in bits/, in
 the cache or on the image server.`
 
+// errNoBuild tells that a flavor was not built yet.
+var errNoBuild = errors.New("no build of it")
+
 // subject is an image that a command names, with what stands beside it.
 type subject struct {
 	o      *opener
@@ -35,11 +38,20 @@ type subject struct {
 	name   string           // of a bare stream
 
 	manifest string // path of the manifest; "" where there is none on disk
+	offline  bool   // the image server is not asked
 }
 
 // subject finds an image. Its files stay open until the opener is closed.
 func (o *opener) subject(ctx context.Context, name string) (*subject, error) {
-	s := &subject{o: o, name: filepath.Base(name)}
+	return o.find(ctx, &subject{o: o, name: filepath.Base(name)}, name)
+}
+
+// atHand finds an image without asking the image server.
+func (o *opener) atHand(ctx context.Context, name string) (*subject, error) {
+	return o.find(ctx, &subject{o: o, name: filepath.Base(name), offline: true}, name)
+}
+
+func (o *opener) find(ctx context.Context, s *subject, name string) (*subject, error) {
 	sandboxed := o.a.on("ENGBLD_SANDBOX")
 	id, err := uuid.Parse(name)
 	switch {
@@ -72,7 +84,7 @@ func (s *subject) flavor(ctx context.Context, name string, sandboxed bool) error
 	}
 	path, m := newest(s.o.a.ownManifests(), func(m *imgmanifest.Manifest) bool { return m.Name() == f.Name && m.Sandbox() == sandboxed })
 	if m == nil {
-		return fault.WithHint(fault.Usage.Errorf("%s: no build of it in %s", f.Name, s.o.a.bitsDir(s.o.a.top(), "")), "engbld image build %s", f.Name)
+		return fault.WithHint(fault.Usage.Errorf("%s: %w in %s", f.Name, errNoBuild, s.o.a.bitsDir(s.o.a.top(), "")), "engbld image build %s", f.Name)
 	}
 	s.manifest = path
 	return s.chain(ctx, m.UUID(), m.Sandbox())
@@ -95,7 +107,7 @@ func (s *subject) chain(ctx context.Context, id string, sandboxed bool) error {
 		return err
 	}
 	images, err := store.Chain(ctx, id)
-	if err != nil && sandboxed == a.on("ENGBLD_SANDBOX") {
+	if err != nil && !s.offline && sandboxed == a.on("ENGBLD_SANDBOX") {
 		w, openErr := a.open(ctx, a.ui(), dirs...)
 		if openErr != nil {
 			return openErr

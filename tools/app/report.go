@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -108,6 +109,15 @@ func (r *reporter) page(ctx context.Context, s *subject, index string) ([]byte, 
 			d.Provenance = st
 		} else {
 			r.a.ui().Warnf("no provenance: %v", err)
+		}
+	}
+	if im.Manifest != nil {
+		records, err := s.records(im)
+		if err != nil {
+			return nil, nil, err
+		}
+		if d.Timings, err = records.Timings(im.Manifest.UUID()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			r.a.ui().Warnf("no timings: %v", err)
 		}
 	}
 	old, what, err := r.earlier(ctx, s, im)

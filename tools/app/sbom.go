@@ -6,12 +6,15 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/TritonDataCenter/engbld/tools/build"
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/lock"
 	"github.com/TritonDataCenter/engbld/tools/sbom"
@@ -28,7 +31,6 @@ const (
 	cycloneDXSuffix  = ".cdx.json"
 	spdxSuffix       = ".spdx.json"
 	provenanceSuffix = ".provenance.json"
-	recordSuffix     = ".lock"
 )
 
 // trustCommands are the verbs that tell where an image comes from.
@@ -103,12 +105,9 @@ func (s *subject) about(ctx context.Context, im *survey.Image) (sbom.Subject, er
 	if n := len(s.images); n > 1 {
 		about.Origin = s.images[n-2].Manifest
 	}
-	if path := s.beside(recordSuffix); path != "" {
-		r, err := lock.ReadRecord(path)
-		if err != nil {
-			return about, err
-		}
-		about.Record = r
+	var err error
+	if about.Record, err = s.record(im); err != nil {
+		return about, err
 	}
 	path := s.beside(imageSuffixes()...)
 	if path == "" {
@@ -131,6 +130,29 @@ func (s *subject) about(ctx context.Context, im *survey.Image) (sbom.Subject, er
 		}
 	}
 	return about, nil
+}
+
+// record is what the build left behind: beside the image, else in the cache; nil
+// where there is nothing.
+func (s *subject) record(im *survey.Image) (*lock.Record, error) {
+	if path := s.beside(build.RecordSuffix); path != "" {
+		return lock.ReadRecord(path)
+	}
+	records, err := s.records(im)
+	if err != nil {
+		return nil, err
+	}
+	r, err := records.Get(im.Manifest.UUID())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return r, err
+}
+
+// records is where builds of the image's world keep their records.
+func (s *subject) records(im *survey.Image) (lock.Records, error) {
+	cache, err := s.o.a.cacheRoot(im.Manifest.Sandbox())
+	return lock.Records(filepath.Join(cache, "records")), err
 }
 
 func (a *app) sumsCommand() *cobra.Command {

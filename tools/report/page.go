@@ -41,6 +41,7 @@ type page struct {
 	Packages   []packageRow
 	MoreRows   int
 	Provenance *provenance
+	Timings    []figure
 }
 
 // figure is one of the numbers at the top.
@@ -115,6 +116,16 @@ func newPage(d Data) *page {
 	p.findings(d)
 	p.Changes = newChanges(d)
 	p.Provenance = newProvenance(d.Provenance)
+	total := 0.0
+	for i, t := range d.Timings {
+		if i < maxRows {
+			p.Timings = append(p.Timings, figure{Name: survey.Plain(t.Step), Value: fmt.Sprintf("%.2f s", t.Seconds)})
+		}
+		total += t.Seconds
+	}
+	if len(p.Timings) > 0 {
+		p.Timings = append(p.Timings, figure{Name: "all", Value: fmt.Sprintf("%.2f s", total)})
+	}
 	return p
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/TritonDataCenter/engbld/tools/compare"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+	"github.com/TritonDataCenter/engbld/tools/lock"
 	"github.com/TritonDataCenter/engbld/tools/sbom"
 	"github.com/TritonDataCenter/engbld/tools/survey"
 )
@@ -22,6 +23,7 @@ type Data struct {
 	SinceWhat  string                // what the earlier one is: "the last released image"
 	Provenance *sbom.Statement       // nil: not told
 	FileName   string                // of the image file; "" where it is not at hand
+	Timings    []lock.Timing         // of the build's steps; none: not told
 	Index      string                // address of the index page, relative; "" has none
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/compare"
 	"github.com/TritonDataCenter/engbld/tools/fstree"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+	"github.com/TritonDataCenter/engbld/tools/lock"
 	"github.com/TritonDataCenter/engbld/tools/sbom"
 	"github.com/TritonDataCenter/engbld/tools/survey"
 )
@@ -86,7 +87,7 @@ func data(t *testing.T, old, cur system, manifest, audit string) Data {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := Data{Image: b, SinceWhat: "the image it is based on", FileName: "image.zfs.gz", Origin: m}
+	d := Data{Image: b, Timings: []lock.Timing{{Step: "base", Seconds: 0.25}, {Step: "write", Seconds: 1.5}}, SinceWhat: "the image it is based on", FileName: "image.zfs.gz", Origin: m}
 	if d.Since, err = compare.Images(ctx, a, b, compare.Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -136,9 +137,11 @@ func evil(t *testing.T) Data {
 	}
 	q := func(s string) string { return strings.NewReplacer(`"`, `\"`).Replace(s) }
 	x := q(`"><script>alert(3)</script>`)
-	return data(t, old, cur, `{"v":2,"uuid":"0cd51e96-81c8-8d99-8815-de9067c7fc3e","name":"`+x+`","version":"`+x+`","description":"`+x+`","homepage":"javascript:alert(1)",
+	d := data(t, old, cur, `{"v":2,"uuid":"0cd51e96-81c8-8d99-8815-de9067c7fc3e","name":"`+x+`","version":"`+x+`","description":"`+x+`","homepage":"javascript:alert(1)",
 		"published_at":"2026-01-01T00:00:00Z","type":"`+x+`","os":"`+x+`","origin":"`+x+`","files":[{"sha1":"`+x+`","size":1,"compression":"`+x+`"}],
 		"requirements":{"min_platform":{"7.0":"`+x+`"}},"tags":{"git":"`+x+`","branch":"`+x+`"}}`, audit.String())
+	d.Timings = []lock.Timing{{Step: x, Seconds: math.Inf(1)}}
+	return d
 }
 
 func render(t *testing.T, d Data) string {

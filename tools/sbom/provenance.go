@@ -3,6 +3,7 @@ package sbom
 import (
 	"encoding/json"
 	"io"
+	"path"
 	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
@@ -85,10 +86,7 @@ func Provenance(s Subject) (*Statement, error) {
 	d.BuildType = BuildType
 	d.ResolvedDependencies = s.dependencies()
 	if r := s.Record; r != nil {
-		d.ExternalParameters = json.RawMessage(r.Build.Request)
-		if !json.Valid([]byte(r.Build.Request)) {
-			d.ExternalParameters = map[string]any{"request": r.Build.Request}
-		}
+		d.ExternalParameters = request(r.Build.Request)
 		d.InternalParameters = map[string]any{"plan": r.Build.Plan, "writer": r.Build.Writer, "sandbox": r.Build.Sandbox}
 	} else {
 		d.ExternalParameters = fromManifest(m)
@@ -133,6 +131,23 @@ func (s *Subject) subjects() []Descriptor {
 	return []Descriptor{d}
 }
 
+// request is what was asked for, without the directories of the machine that
+// built it: where a component's files were says nothing about them.
+func request(text string) any {
+	var fields map[string]any
+	if json.Unmarshal([]byte(text), &fields) != nil {
+		return map[string]any{"request": text}
+	}
+	if component, ok := fields["component"].(map[string]any); ok {
+		for k, v := range component {
+			if name, ok := v.(string); ok && name != "" {
+				component[k] = path.Base(name)
+			}
+		}
+	}
+	return fields
+}
+
 func fromManifest(m *imgmanifest.Manifest) map[string]any {
 	p := map[string]any{"name": m.Name(), "version": m.Version(), "timestamp": m.PublishedAt()}
 	if o := m.Origin(); o != "" {
@@ -167,7 +182,7 @@ func (s *Subject) dependencies() []Descriptor {
 			Annotations: map[string]any{"streamSha256": i.Stream}})
 	}
 	for _, c := range r.Components {
-		list = append(list, Descriptor{Name: "component files", Annotations: map[string]any{"path": c.Path, "treeSha256": c.Digest}})
+		list = append(list, Descriptor{Name: "component files", Annotations: map[string]any{"path": path.Base(c.Path), "treeSha256": c.Digest}})
 	}
 	for i := range r.Packages {
 		p := &r.Packages[i]

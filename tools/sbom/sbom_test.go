@@ -88,10 +88,11 @@ func recorded(t *testing.T) Subject {
 	s.Record = &lock.Record{
 		Lock: lock.Lock{
 			Images:          []lock.Image{{UUID: s.Origin.UUID(), Name: "minimal-64-lts", Version: "24.4.1", SHA1: "72e2eee64e91cccf219a4788786d19ef65801d9d", Size: 1, Stream: sum}},
+			Components:      []lock.Component{{Path: "/home/me/proto", Digest: sum}},
 			Vulnerabilities: &lock.File{URL: "https://example.invalid/v.gz", Size: 1, SHA256: sum},
 			Packages:        []lock.Package{{Name: "curl", Version: "8.11.1", Size: 1, SHA256: sum, Repository: "https://example.invalid/All", SignedBy: "ABCD"}},
 		},
-		Build: lock.Build{Image: s.Image.Manifest.UUID(), Writer: "1", Plan: "p", Request: `{"name":"x","source_repo":"https://example.invalid/repo"}`,
+		Build: lock.Build{Image: s.Image.Manifest.UUID(), Writer: "1", Plan: "p", Request: `{"name":"x","component":{"dir":"/home/me/proto"},"source_repo":"https://example.invalid/repo"}`,
 			Outputs: []lock.Output{{Name: "image.zfs.gz", Size: 1, SHA256: s.SHA256}, {Name: "image.imgmanifest", Size: 1, SHA256: sum}}},
 	}
 	return s

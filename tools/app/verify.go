@@ -210,7 +210,7 @@ A flavor that was not built yet is audited as it would be built now.` + subjectH
 				e.SetEscapeHTML(false)
 				err = e.Encode(report)
 			} else {
-				err = a.printAudit(report)
+				err = a.printAudit(args[0], report)
 			}
 			if err != nil {
 				return err
@@ -279,7 +279,7 @@ func (a *app) audit(ctx context.Context, name string, fresh bool) (*build.AuditR
 	return build.AuditTree(ctx, im.Tree, opts, now)
 }
 
-func (a *app) printAudit(r *build.AuditReport) error {
+func (a *app) printAudit(name string, r *build.AuditReport) error {
 	counts := map[string]int{}
 	width := 0
 	for _, v := range r.Verdicts {
@@ -298,7 +298,7 @@ func (a *app) printAudit(r *build.AuditReport) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(a.env.Stdout, "%d packages, %d findings: %d refused, %d accepted, %d reported\n",
-		r.Packages, len(r.Verdicts), counts[build.Refused], counts[build.Accepted], counts[build.Reported])
+	_, err := fmt.Fprintf(a.env.Stdout, "%s: %d packages, %d findings: %d refused, %d accepted, %d reported\n",
+		name, r.Packages, len(r.Verdicts), counts[build.Refused], counts[build.Accepted], counts[build.Reported])
 	return err
 }

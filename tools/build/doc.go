@@ -8,6 +8,11 @@
 // illumos: packages are installed into a tree in memory and the stream is
 // written from it.
 //
+// Resolve pins the inputs of a request in a lock (package lock), and a build with a
+// lock uses exactly these: the resolver is given a repository that holds nothing
+// else. Each build leaves the record of its inputs, from which Verify builds the
+// image again and compares every byte.
+//
 // Limits: a component's archive may hold 1,000,000 entries; sizes are bounded
 // by the free space for temporary files. Nothing appears under a final name
 // before all outputs are complete and the stream has been read back.

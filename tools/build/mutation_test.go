@@ -61,6 +61,38 @@ func TestOneByteOfTheLock(t *testing.T) {
 	}
 }
 
+// TestOneByteOfAnyInput: whatever a server changes in an input, a build with the
+// lock stops; nothing is left behind.
+func TestOneByteOfAnyInput(t *testing.T) {
+	t.Parallel()
+	first := newBench(t, sandbox.Options{})
+	r := first.request(t, locked)
+	l := first.lock(t, r)
+	random := rand.New(rand.NewPCG(3, 4))
+	type input struct {
+		path string
+		size int64
+	}
+	list := []input{{"/images/" + r.Base + "/file", l.Images[0].Size}, {"/vulns/pkg-vulnerabilities.gz", l.Vulnerabilities.Size}}
+	for _, p := range l.Packages {
+		list = append(list, input{"/packages/SmartOS/2024Q4/x86_64/All/" + p.FullName() + ".tgz", p.Size})
+	}
+	for _, in := range list {
+		var faults sandbox.Faults
+		at := 1 + random.Int64N(in.size)
+		faults.Add(sandbox.Fault{Path: in.path, Corrupt: at})
+		b := newBench(t, sandbox.Options{Faults: &faults})
+		b.opts.Lock = l
+		_, err := Run(context.Background(), r, b.opts)
+		if kind := fault.KindOf(err); err == nil || kind != fault.Drift && kind != fault.Network {
+			t.Errorf("%s, byte %d: %v", in.path, at, err)
+		}
+		if left, _ := os.ReadDir(b.opts.Out); len(left) != 0 {
+			t.Errorf("%s: left behind: %v", in.path, left)
+		}
+	}
+}
+
 // rolled is the sandbox's data after its repositories moved on: files that match
 // are gone or changed.
 type rolled struct {

@@ -320,7 +320,8 @@ func indexOf(e *repository.Entry) lock.Index {
 
 // stale is the error of a lock that does not fit any more.
 func (p *portable) stale(why string) error {
-	return fault.WithHint(fault.Drift.Errorf("%s is stale: %s", cmp.Or(p.opts.LockFile, lock.FileName), why), "engbld lock %s", p.req.Name)
+	return fault.WithHint(fault.Drift.Errorf("%s is stale: %s", cmp.Or(p.opts.LockFile, lock.FileName), why),
+		"engbld lock %s renews it; ENGBLD_LOCK=false builds without it", p.req.Name)
 }
 
 // Stale lists in what ways a request differs from what a lock was made for; none:

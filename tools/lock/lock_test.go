@@ -277,3 +277,16 @@ func TestImagesInInputs(t *testing.T) {
 		}
 	}
 }
+
+func FuzzParseRecord(f *testing.F) {
+	f.Add((&Record{Lock: *sample(), Build: Build{Image: theBase, Request: "{}", Outputs: []Output{{"x-zfs-1.zfs.gz", 5, sum2}}}}).Encode())
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		r, err := ParseRecord(raw)
+		if err != nil {
+			return
+		}
+		if _, err := ParseRecord(r.Encode()); err != nil {
+			t.Fatalf("%v\n%s", err, r.Encode())
+		}
+	})
+}

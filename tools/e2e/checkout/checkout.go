@@ -32,14 +32,19 @@ var (
 
 // Main runs a package's tests and removes what they shared. A package that uses
 // this one calls it from its TestMain.
-func Main(m *testing.M) {
-	code := m.Run()
-	for _, dir := range []string{origin, shared} {
-		if dir != "" {
-			os.RemoveAll(dir)
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run is Main for a package that has more to do at the end: it returns the exit
+// code.
+func Run(m *testing.M) int {
+	defer func() {
+		for _, dir := range []string{origin, shared} {
+			if dir != "" {
+				os.RemoveAll(dir)
+			}
 		}
-	}
-	os.Exit(code)
+	}()
+	return m.Run()
 }
 
 // prepare makes one repository from the files git knows of, as they are in the

@@ -224,10 +224,11 @@ func (s *Store) ask(ctx context.Context, uuid string) (*located, error) {
 }
 
 func (s *Store) hint() string {
-	if s.opts.Marked {
+	remote := slices.ContainsFunc(s.opts.Sources, Source.Remote)
+	if s.opts.Marked && !remote {
 		return "look into that source, or unset ENGBLD_IMAGE_SOURCE for the usual one"
 	}
-	if s.opts.Sandbox {
+	if s.opts.Sandbox && !s.opts.Marked {
 		return "the sandbox holds one base image for each pkgsrc release; an image on top of them must be built in the sandbox first"
 	}
 	return "without that server: ENGBLD_SANDBOX=true builds from made-up stand-ins, ENGBLD_IMAGE_SOURCE=DIR takes manifest and file from a directory"

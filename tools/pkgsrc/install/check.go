@@ -168,7 +168,7 @@ func (in *Installer) checkConflicts(l *loaded, old string) error {
 		if e.Kind != plist.File || e.Ignored {
 			continue
 		}
-		other, ok := in.files[l.prefix+"/"+e.Arg]
+		other, ok := in.files.Get(l.prefix + "/" + e.Arg)
 		if ok && other != old && other != l.Name && !strings.HasPrefix(other, pkgDirMark) {
 			return fault.Step.Errorf("package %s conflicts with %s: both have %s", l.Name, other, e.Arg)
 		}

@@ -168,29 +168,36 @@ func (in *Installer) extractFile(l *loaded, f *archive.File, e *plist.Entry) err
 
 // own enters a file into the database of files, where nobody has it yet.
 func (in *Installer) own(path, pkg string) {
-	if _, taken := in.files[path]; !taken {
-		in.files[path] = pkg
-		in.filesChanged = true
-	}
+	in.files.Put(path, pkg)
+	in.filesChanged = true
 }
 
 func (in *Installer) share(dir, pkg string) {
-	value := or(in.files[dir], pkgDirMark)
+	value, _ := in.files.Get(dir)
+	value = or(value, pkgDirMark)
 	if !slices.Contains(strings.Fields(value), pkg) {
-		in.files[dir] = value + " " + pkg
+		in.files.Delete(dir)
+		in.files.Put(dir, value+" "+pkg)
 		in.filesChanged = true
 	}
 }
 
 func (in *Installer) unshare(dir, pkg string) {
-	if value, ok := in.files[dir]; ok && strings.HasPrefix(value, pkgDirMark) {
+	if in.shared(dir) {
+		value, _ := in.files.Get(dir)
 		left := slices.DeleteFunc(strings.Fields(value), func(s string) bool { return s == pkg })
-		in.files[dir] = strings.Join(left, " ")
-		if len(left) <= 1 {
-			delete(in.files, dir)
+		in.files.Delete(dir)
+		if len(left) > 1 {
+			in.files.Put(dir, strings.Join(left, " "))
 		}
 		in.filesChanged = true
 	}
+}
+
+// shared tells whether packages share a directory.
+func (in *Installer) shared(dir string) bool {
+	value, _ := in.files.Get(dir)
+	return strings.HasPrefix(value, pkgDirMark)
 }
 
 // recorded tells whether a file is what its record in the packing list says;
@@ -276,7 +283,7 @@ func (in *Installer) remove(name string, gone *removal) error {
 		case plist.Unexec:
 			in.exec(name, e, gone.unexecs[i])
 		case plist.PkgDir:
-			if _, wanted := in.files[p]; !wanted && removeDir(in.root, p) {
+			if _, wanted := in.files.Get(p); !wanted && removeDir(in.root, p) {
 				in.removeParents(p)
 			}
 		case plist.DirRm:
@@ -297,8 +304,8 @@ func (in *Installer) remove(name string, gone *removal) error {
 }
 
 func (in *Installer) removeFile(pkg, p string, e *plist.Entry) error {
-	if in.files[p] == pkg {
-		delete(in.files, p)
+	if owner, _ := in.files.Get(p); owner == pkg {
+		in.files.Delete(p)
 		in.filesChanged = true
 	}
 	n, err := in.root.Lstat(p)
@@ -331,7 +338,7 @@ func (in *Installer) removeFile(pkg, p string, e *plist.Entry) error {
 // not or that packages share.
 func (in *Installer) removeParents(p string) {
 	for dir := path.Dir(path.Clean(p)); dir != "/"; dir = path.Dir(dir) {
-		if strings.HasPrefix(in.files[dir], pkgDirMark) || !removeDir(in.root, dir) {
+		if in.shared(dir) || !removeDir(in.root, dir) {
 			return
 		}
 	}

@@ -85,8 +85,8 @@ type Installer struct {
 	counters counters
 	platform map[string][]string // what packages must be for
 
-	files        map[string]string // the database of files
-	hadFiles     bool              // it was there
+	files        *pkgdb.ByFileDB // the database of files
+	hadFiles     bool            // it was there
 	filesChanged bool
 
 	names   []string // cache of Installed
@@ -105,7 +105,7 @@ func New(ctx context.Context, opts Options) (*Installer, error) {
 	if opts.Root == nil || opts.Spool == nil {
 		return nil, fmt.Errorf("install: no root or no spool")
 	}
-	in := &Installer{opts: opts, root: opts.Root, log: opts.Log, files: map[string]string{}, loaded: map[string]*loaded{}}
+	in := &Installer{opts: opts, root: opts.Root, log: opts.Log, loaded: map[string]*loaded{}}
 	if in.log == nil {
 		in.log = silent{}
 	}
@@ -125,17 +125,13 @@ func New(ctx context.Context, opts Options) (*Installer, error) {
 	if in.archive, err = archiveOptions(opts, cfg); err != nil {
 		return nil, err
 	}
-	pairs, had, err := in.db.Files()
-	if err != nil {
+	if in.files, in.hadFiles, err = in.db.Files(); err != nil {
 		in.log.Warnf("%v: it will be made anew", err)
-		if pairs, err = in.db.Rebuild(); err != nil {
+		in.files = pkgdb.NewByFileDB()
+		if err := in.addRecorded(); err != nil {
 			return nil, err
 		}
 		in.filesChanged = true
-	}
-	in.hadFiles = had
-	for _, p := range pairs {
-		in.files[p.Path] = p.Package
 	}
 	if in.platform, err = in.targetPlatform(); err != nil {
 		return nil, err
@@ -241,26 +237,26 @@ func (in *Installer) Finish(ctx context.Context) error {
 	if !in.filesChanged && in.hadFiles || len(in.Installed()) == 0 && !in.hadFiles {
 		return ctx.Err()
 	}
-	pairs := make([]pkgdb.Pair, 0, len(in.files))
-	for path, pkg := range in.files {
-		pairs = append(pairs, pkgdb.Pair{Path: path, Package: pkg})
-	}
 	if !in.hadFiles {
-		all, err := in.db.Rebuild()
-		if err != nil {
+		if err := in.addRecorded(); err != nil {
 			return err
 		}
-		for _, p := range all {
-			if _, have := in.files[p.Path]; !have {
-				pairs = append(pairs, p)
-			}
-		}
 	}
-	if err := in.root.WriteFile(in.db.Config.DBDir+"/"+pkgdb.ByFile, pkgdb.WriteByFile(pairs), 0o644); err != nil {
+	if err := in.root.WriteFile(in.db.Config.DBDir+"/"+pkgdb.ByFile, in.files.Bytes(), 0o644); err != nil {
 		return fmt.Errorf("database of files: %w", err)
 	}
 	in.hadFiles, in.filesChanged = true, false
 	return ctx.Err()
+}
+
+// addRecorded enters what the records say into the database of files, where it
+// is not there yet.
+func (in *Installer) addRecorded() error {
+	pairs, err := in.db.Rebuild()
+	for _, p := range pairs {
+		in.files.Put(p.Path, p.Package)
+	}
+	return err
 }
 
 // DB is the package database as it stands.

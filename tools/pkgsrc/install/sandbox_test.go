@@ -150,7 +150,7 @@ func finish(t *testing.T, tree *fstree.Tree, flavor, origin string) {
 	}
 }
 
-var shaOf = regexp.MustCompile(`size=\d+ (nlink=\d+) sha256=[0-9a-f]+ (\./root/opt/local/pkg/pkgdb\.byfile\.db)$`)
+var shaOf = regexp.MustCompile(`(size=\d+ nlink=\d+) sha256=[0-9a-f]+ (\./root/opt/local/pkg/pkgdb\.byfile\.db)$`)
 
 func compareSandbox(t *testing.T, in *install.Installer, tree *fstree.Tree, dir string) {
 	t.Helper()

@@ -182,7 +182,7 @@ func (r *btreeReader) internal(e []byte, first bool, depth int) (btreeEntry, err
 	if e[8] != 0 {
 		return btreeEntry{}, fmt.Errorf("overflow pages are not read")
 	}
-	if uint64(klen) > uint64(len(e)-entryHead) {
+	if uint64(klen) > uint64(len(e)-entryHead) || r.tooLong(klen) {
 		return btreeEntry{}, fmt.Errorf("length %d does not fit", klen)
 	}
 	key := string(e[entryHead:][:klen])
@@ -201,7 +201,7 @@ func (r *btreeReader) leaf(e []byte) (btreeEntry, error) {
 	if e[8] != 0 {
 		return btreeEntry{}, fmt.Errorf("overflow pages are not read")
 	}
-	if uint64(klen)+uint64(dlen) > uint64(len(e)-entryHead) || klen == 0 || dlen == 0 {
+	if uint64(klen)+uint64(dlen) > uint64(len(e)-entryHead) || klen == 0 || dlen == 0 || r.tooLong(klen+dlen) {
 		return btreeEntry{}, fmt.Errorf("lengths %d and %d do not fit", klen, dlen)
 	}
 	e = e[entryHead:]
@@ -215,6 +215,10 @@ func (r *btreeReader) leaf(e []byte) (btreeEntry, error) {
 	r.last = key
 	return btreeEntry{key: key, value: value}, nil
 }
+
+// tooLong tells whether an entry is one that belongs on overflow pages. (Pages of
+// another size have other limits, but are made anew.)
+func (r *btreeReader) tooLong(n uint32) bool { return r.size == btreePage && n > maxByFilePair }
 
 // freeList takes over the free pages, as far as their list makes sense.
 func (r *btreeReader) freeList() {

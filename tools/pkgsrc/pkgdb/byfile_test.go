@@ -115,13 +115,31 @@ func FuzzReadByFile(f *testing.F) {
 		if err != nil {
 			return
 		}
-		kept := sortPairs(pairs)
+		kept := slices.DeleteFunc(sortPairs(pairs), func(p Pair) bool {
+			return max(len(p.Path), len(p.Package)) >= maxByFileItem || len(p.Path)+len(p.Package)+2 > maxByFilePair
+		})
 		again, err := ReadByFile(WriteByFile(pairs))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Equal(kept, again) {
 			t.Error("written and read again the pairs differ")
+		}
+		// Whatever was read can be changed.
+		db, err := ParseByFile(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range somePairs(100) {
+			db.Put(p.Path, p.Package)
+		}
+		if _, err := ParseByFile(db.Bytes()); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range db.Pairs() {
+			if !db.Delete(p.Path) {
+				t.Errorf("%q is listed, but not found", p.Path)
+			}
 		}
 	})
 }

@@ -167,14 +167,14 @@ func (db *DB) Info() (string, error) {
 	return strings.Join(lines, ""), nil
 }
 
-// Files reads the database of files; false where there is none.
-func (db *DB) Files() ([]Pair, bool, error) {
+// Files reads the database of files; false, and an empty one, where there is none.
+func (db *DB) Files() (files *ByFileDB, had bool, err error) {
 	raw, err := readOptional(db.Root, db.Config.DBDir+"/"+ByFile, maxByFile)
 	if raw == nil || err != nil {
-		return nil, false, err
+		return NewByFileDB(), false, err
 	}
-	pairs, err := ReadByFile(raw)
-	return pairs, true, err
+	files, err = ParseByFile(raw)
+	return files, true, err
 }
 
 // Rebuild makes the pairs of the database of files anew from all records, as

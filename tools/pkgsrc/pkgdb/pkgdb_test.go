@@ -158,8 +158,8 @@ func TestDB(t *testing.T) {
 	if err := tree.WriteFile(cfg.DBDir+"/"+ByFile, WriteByFile(pairs), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if got, had, err := db.Files(); !had || err != nil || !cmp.Equal(want, got) {
-		t.Errorf("%v %v %v", got, had, err)
+	if got, had, err := db.Files(); !had || err != nil || !cmp.Equal(want, got.Pairs()) {
+		t.Errorf("%v %v %v", got.Pairs(), had, err)
 	}
 }
 

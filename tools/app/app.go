@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/imgadm"
 	"github.com/TritonDataCenter/engbld/tools/ui"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -70,6 +71,8 @@ func WithSignals(ctx context.Context) (context.Context, context.CancelFunc) {
 // Main runs one command line and returns the exit code.
 func Main(ctx context.Context, env Env, args []string) int {
 	a := &app{env: env}
+	a.remotes.a = a
+	defer a.remotes.close() // the sandbox's: what they keep is on disk already
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(env.Stdin)
@@ -80,9 +83,16 @@ func Main(ctx context.Context, env Env, args []string) int {
 		return 0
 	}
 	var sig interrupted
+	failed := errors.Is(err, imgadm.ErrFailed) // and has said so
 	if errors.As(context.Cause(ctx), &sig) {
+		if failed {
+			return 128 + int(sig.sig)
+		}
 		a.ui().Error(fault.WithHint(sig, "nothing half-made is left; run the same command again"))
 		return 128 + int(sig.sig)
+	}
+	if failed {
+		return 1
 	}
 	a.ui().Error(err)
 	if a.upstreamExit {
@@ -100,6 +110,8 @@ type app struct {
 	planOnly       bool // shows what would be built
 	upstreamExit   bool // every failure is 1, as upstream's command of that name has it
 	theUI          *ui.UI
+
+	remotes servers
 }
 
 func (a *app) ui() *ui.UI {
@@ -140,6 +152,7 @@ makefiles of this repository call; every verb can be used by hand too.`,
 	})
 	root.AddCommand(a.imageCommand(), a.pkgCommand(), a.flavorCommand(), a.stampCommand(), a.cacheCommand())
 	root.AddCommand(a.scripts()...)
+	root.AddCommand(a.publishCommands()...)
 	root.AddCommand(a.reportCommand())
 	root.AddCommand(a.doctorCommands()...)
 	root.AddCommand(a.planCommand(), a.lockCommand(), a.verifyCommand(), a.auditCommand())

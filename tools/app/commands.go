@@ -5,7 +5,6 @@ import (
 	"os"
 
 	"github.com/TritonDataCenter/engbld/tools/agent"
-	"github.com/TritonDataCenter/engbld/tools/bits"
 	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/prebuilt"
 	"github.com/TritonDataCenter/engbld/tools/stylecheck"
@@ -18,7 +17,6 @@ func (a *app) scripts() []*cobra.Command {
 	files := &downloads{&fetch.Client{}}
 	stderr, _ := a.env.Stderr.(*os.File)
 	list := []*cobra.Command{
-		bits.Command(bits.Deps{Getenv: a.env.Getenv, Now: a.env.Now, Infof: a.infof}),
 		stylecheck.CopyrightCommand(a.env.Dir, a.env.Now),
 		stylecheck.BashCommand(),
 		agent.Command(agent.Deps{Fetch: files, Environ: os.Environ(), Stderr: stderr, Infof: a.infof, Warnf: a.warnf}),

@@ -19,9 +19,18 @@ type Deps struct {
 	// Open returns the store that holds dest (as given with -d) where -L was
 	// not given. nil: there is none, which is an error.
 	Open func(ctx context.Context, dest string) (Store, error)
+	// Before looks at what is about to be uploaded; an error ends the command
+	// before anything is sent. nil: nothing is looked at.
+	Before func(ctx context.Context, req Request, use Use) error
 	// Publish sends the images of an upload to the image server. nil: there
 	// is none, which is an error, found before anything is uploaded.
 	Publish func(ctx context.Context, store Store, req Request, res *Result) error
+}
+
+// Use is what an upload is for.
+type Use struct {
+	Local   bool // to a directory of this machine
+	Publish bool // its images are published afterwards
 }
 
 // Command is "engbld bits-upload", with the options of bits-upload.sh.
@@ -58,6 +67,11 @@ was uploaded.`,
 			}
 			if publish && deps.Publish == nil {
 				return fault.Usage.Errorf("bits-upload: publishing needs an image server, which this command was not given")
+			}
+			if deps.Before != nil {
+				if err := deps.Before(cmd.Context(), req, Use{Local: local, Publish: publish}); err != nil {
+					return err
+				}
 			}
 			store, err := open(cmd.Context(), deps, dest, local)
 			if err != nil {

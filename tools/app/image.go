@@ -149,6 +149,7 @@ TIMESTAMP, BUILD_PLATFORM and ENGBLD_BITS_DIR are read from the environment as
 the makefiles do, so the result is the same as make FLAVOR-buildimage's.`,
 		Example: `  ENGBLD_SANDBOX=true engbld image build triton-origin-x86_64-24.4.1
   engbld image build --all`,
+		ValidArgsFunction: a.completeFlavors,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			jobs, bits, err := a.flavorJobs(cmd.Context(), args, all, bitsDir, timestamp)
 			if err != nil {

@@ -43,6 +43,7 @@ file is called flavor.sandbox.lock.`,
 		Example: `  engbld lock triton-origin-x86_64-24.4.1
   engbld lock --update curl triton-origin-x86_64-24.4.1
   engbld lock --check --all`,
+		ValidArgsFunction: a.completeFlavors,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.check && (len(o.update) > 0 || o.store) || o.store && len(o.update) > 0 {
 				return fault.Usage.Errorf("engbld lock: --check, --store and --update exclude each other")

@@ -142,6 +142,7 @@ steps are open: what the repositories have when the step runs is taken.
 Places: cached (on this machine), stored (in $ENGBLD_INPUTS), to fetch, open.`,
 		Example: `  engbld plan triton-origin-x86_64-24.4.1
   engbld plan --json --all`,
+		ValidArgsFunction: a.completeFlavors,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			jobs, bits, err := a.flavorJobs(ctx, args, all, bitsDir, timestamp)
@@ -192,4 +193,13 @@ func (a *app) showPlans(ctx context.Context, jobs []job, asJSON bool, bitsDirs .
 		}
 	}
 	return nil
+}
+
+// completeFlavors completes arguments that may be flavors, and files.
+func (a *app) completeFlavors(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	set, err := a.flavors()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return set.Names(), cobra.ShellCompDirectiveDefault
 }

@@ -33,7 +33,8 @@ Each build leaves its record in the cache; with ENGBLD_WRITE_LOCK=true it stands
 beside the image too, with the suffix .lock, so that others can verify it.` + subjectHelp,
 		Example: `  engbld verify triton-origin-x86_64-24.4.1
   engbld verify bits/NAME/NAME-zfs-STAMP.imgmanifest`,
-		Args: cobra.MinimumNArgs(1),
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeFlavors,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, name := range args {
 				if err := a.verify(cmd.Context(), name, asJSON); err != nil {
@@ -198,7 +199,8 @@ timestamp says.
 A flavor that was not built yet is audited as it would be built now.` + subjectHelp,
 		Example: `  engbld audit triton-origin-x86_64-24.4.1
   engbld audit --json bits/NAME/NAME-zfs-STAMP.imgmanifest`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeFlavors,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			report, err := a.audit(cmd.Context(), args[0], fresh)
 			if err != nil {

@@ -54,36 +54,29 @@ func obtain(ctx context.Context, o *Options, name string, w wanted) (file, from 
 		return cached, "cache", nil
 	}
 	var failure error
+	changed := false
 	for _, address := range slices.Compact(slices.DeleteFunc(w.addresses, func(a string) bool { return a == "" })) {
 		file, sum, err := get(ctx, o, address)
-		switch {
-		case err != nil:
-			failure = errors.Join(failure, err)
-			continue
-		case sum != w.sha256:
-			failure = errors.Join(failure, fault.Drift.Errorf("%s is another file now: sha256 %s, locked is %s", fetch.Redact(address), sum, w.sha256))
-			continue
+		if err == nil && sum == w.sha256 {
+			return file, fetch.Redact(address), nil
 		}
-		return file, fetch.Redact(address), nil
+		if err == nil {
+			changed = true
+			err = fault.Drift.Errorf("%s is another file now: sha256 %s, locked is %s", fetch.Redact(address), sum, w.sha256)
+		}
+		if failure != nil {
+			err = fmt.Errorf("%w; %w", failure, err)
+		}
+		failure = err
 	}
-	if failure == nil {
+	switch {
+	case failure == nil:
 		failure = fault.Network.Errorf("its place is not known")
+	case changed:
+		failure = fault.Drift.Errorf("%w", failure)
 	}
-	hint := fmt.Sprintf("engbld lock %s takes what there is now; ENGBLD_INPUTS names a place that keeps what was", name)
-	return "", "", fault.WithHint(fmt.Errorf("%s: %w", w.what, drifted(failure)), "%s", hint)
-}
-
-// drifted makes an error of kind drift of several of which one is.
-func drifted(err error) error {
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) {
-		for _, e := range joined.Unwrap() {
-			if fault.KindOf(e) == fault.Drift {
-				return fault.Drift.Errorf("%w", err)
-			}
-		}
-	}
-	return err
+	return "", "", fault.WithHint(fmt.Errorf("%s: %w", w.what, failure),
+		"engbld lock %s takes what there is now; ENGBLD_INPUTS names a place that keeps what was", name)
 }
 
 // get fetches a file, or finds a local one, and computes its digest.

@@ -3,6 +3,7 @@ package compare
 import (
 	"fmt"
 	"io"
+	"path"
 	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/dataset"
@@ -38,7 +39,7 @@ func Tree(im *survey.Image, o TreeOptions) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := "/" + strings.Trim(o.Path, "/")
+	name := path.Clean("/" + o.Path)
 	c := &collector{im: im, o: o, seen: map[*fstree.Node]bool{}}
 	return c.entry(name, n, 0), nil
 }

@@ -348,6 +348,17 @@ func (d Deps) ticketCommand() *cobra.Command {
 // DefaultSource is the public image server.
 const DefaultSource = "https://images.smartos.org"
 
+// source is the public image server that the environment names, as
+// images-imgadm has it.
+func (d Deps) source() string {
+	for _, name := range []string{"IMAGES_IMGADM_URL", "JOYENT_IMGADM_URL"} {
+		if v := d.Getenv(name); v != "" {
+			return v
+		}
+	}
+	return DefaultSource
+}
+
 func (d Deps) prereqCommand() *cobra.Command {
 	var source, to string
 	cmd := &cobra.Command{
@@ -363,6 +374,9 @@ already is left alone.`,
 			if err := checkUUIDs(args); err != nil {
 				return err
 			}
+			if source == "" {
+				source = d.source()
+			}
 			from, err := imgapi.New(imgapi.Options{URL: source, Transport: d.Transport, Sleep: d.Sleep})
 			if err != nil {
 				return err
@@ -374,7 +388,7 @@ already is left alone.`,
 			return d.prereq(cmd.Context(), from, c, args, targets)
 		},
 	}
-	cmd.Flags().StringVar(&source, "source", DefaultSource, "the image server to take them from")
+	cmd.Flags().StringVar(&source, "source", "", "the image server to take them from (default $IMAGES_IMGADM_URL, else "+DefaultSource+")")
 	cmd.Flags().StringVar(&to, "to", defaultFrom+","+defaultTo, "channels, with commas")
 	return cmd
 }

@@ -91,13 +91,16 @@ func ticketImage(ctx context.Context, b *strings.Builder, c *imgapi.Client, m *i
 		return nil
 	}
 	before, after := facts{}, facts{}
-	if err := after.read(ctx, o.Facts, m.UUID()); err != nil {
-		return err
+	err = after.read(ctx, o.Facts, m.UUID())
+	if err == nil && old != "" {
+		err = before.read(ctx, o.Facts, old)
 	}
-	if old != "" {
-		if err := before.read(ctx, o.Facts, old); err != nil {
-			return err
-		}
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil: // a ticket without them is better than none
+		fmt.Fprintf(b, "    packages and vulnerabilities are not compared: %v\n", err)
+		return nil
 	}
 	section(b, "packages", changedPackages(before.packages, after.packages))
 	section(b, "vulnerabilities", changedLines(before.vulnerabilities, after.vulnerabilities))

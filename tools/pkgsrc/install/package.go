@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fstree"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/archive"
@@ -26,24 +28,34 @@ type loaded struct {
 	install  *script             // nil without
 	execs    map[int][]step      // by index of the entry; nil steps are not run
 	findings []Finding
+	told     bool // its warnings were
 }
 
-// load fetches and reads a package. What was read is remembered; the content of
-// its files lies in the spool.
+// load returns a package that was read, now or before; the content of its files
+// lies in the spool.
 func (in *Installer) load(ctx context.Context, name string, repo *repository.Repo, e *repository.Entry) (*loaded, error) {
-	if l := in.loaded[name]; l != nil {
-		return l, nil
+	l := in.loaded[name]
+	if l == nil {
+		file, err := repository.Job{Repo: repo, Name: name, Entry: e}.Fetch(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if l, err = in.read(ctx, file, name, repo); err != nil {
+			return nil, err
+		}
+		in.loaded[name] = l
 	}
-	var file string
-	var err error
-	if e != nil {
-		file, err = e.Fetch(ctx)
-	} else {
-		file, err = repo.Package(ctx, name)
+	if !l.told {
+		l.told = true
+		for _, w := range l.Warnings {
+			in.log.Warnf("%s: %s", name, w)
+		}
 	}
-	if err != nil {
-		return nil, err
-	}
+	return l, nil
+}
+
+// read reads a package file. Several may be read at once.
+func (in *Installer) read(ctx context.Context, file, name string, repo *repository.Repo) (*loaded, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
@@ -56,9 +68,6 @@ func (in *Installer) load(ctx context.Context, name string, repo *repository.Rep
 	if p.Name != name {
 		return nil, fault.Step.Errorf("package %s: its packing list says that it is %s", name, p.Name)
 	}
-	for _, w := range p.Warnings {
-		in.log.Warnf("%s: %s", name, w)
-	}
 	l := &loaded{Package: p, repo: repo, prefix: p.Plist.Prefix(), execs: map[int][]step{}}
 	info, _ := p.Lookup("+BUILD_INFO")
 	l.build = pkgdb.ParseVars(string(info))
@@ -69,8 +78,38 @@ func (in *Installer) load(ctx context.Context, name string, repo *repository.Rep
 	var bad []Finding
 	l.execs, bad = readExecs(name, plist.Exec, p.Plist)
 	l.findings = append(l.findings, bad...)
-	in.loaded[name] = l
 	return l, nil
+}
+
+// readAhead is how many packages are fetched and read at the same time.
+const readAhead = 4
+
+// preload fetches and reads packages that will be wanted, several at once: one
+// is verified and unpacked while others are under way. What cannot be fetched is
+// an error; what is wrong with a package is found again when it is its turn.
+func (in *Installer) preload(ctx context.Context, jobs []repository.Job) error {
+	list := make([]*loaded, len(jobs))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(readAhead)
+	for i, j := range jobs {
+		if in.loaded[j.Name] != nil {
+			continue
+		}
+		group.Go(func() error {
+			file, err := j.Fetch(ctx)
+			if err == nil {
+				list[i], _ = in.read(ctx, file, j.Name, j.Repo)
+			}
+			return err
+		})
+	}
+	err := group.Wait()
+	for i, l := range list {
+		if l != nil {
+			in.loaded[jobs[i].Name] = l
+		}
+	}
+	return err
 }
 
 // readExecs reads the commands of one kind in a packing list.

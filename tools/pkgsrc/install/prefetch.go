@@ -10,8 +10,8 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/version"
 )
 
-// prefetch fetches several packages at once that Add will most likely ask for
-// one by one: its arguments and what the summary says they need. What is done
+// prefetch fetches and reads several packages at once that Add will most likely
+// ask for one by one: its arguments and what the summary says they need. What is done
 // with them is decided later and without the summary, as in pkg_add; a package
 // that is missing, or a repository without a summary, is no matter here.
 func (in *Installer) prefetch(ctx context.Context, args []string) error {
@@ -41,7 +41,7 @@ func (in *Installer) prefetch(ctx context.Context, args []string) error {
 			}
 		}
 	}
-	_, err = repository.FetchAll(ctx, jobs, 0)
+	err = in.preload(ctx, jobs)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

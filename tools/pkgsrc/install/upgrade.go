@@ -338,9 +338,9 @@ func (p *upgradePlan) carryOut(ctx context.Context) error {
 	in := p.in
 	jobs := make([]repository.Job, len(p.order))
 	for i, a := range p.order {
-		jobs[i].Entry = a.entry
+		jobs[i] = repository.Job{Entry: a.entry, Repo: a.entry.Repo, Name: a.entry.PkgName}
 	}
-	if _, err := repository.FetchAll(ctx, jobs, 0); err != nil {
+	if err := in.preload(ctx, jobs); err != nil {
 		return err
 	}
 	var findings []Finding

@@ -71,6 +71,14 @@ type Job struct {
 	Name  string
 }
 
+// Fetch fetches the package and returns its path.
+func (j Job) Fetch(ctx context.Context) (string, error) {
+	if j.Entry != nil {
+		return j.Entry.Fetch(ctx)
+	}
+	return j.Repo.Package(ctx, j.Name)
+}
+
 const defaultParallel = 4
 
 // FetchAll fetches packages, several at once (0 is 4), and returns their paths in
@@ -84,11 +92,7 @@ func FetchAll(ctx context.Context, jobs []Job, parallel int) ([]string, error) {
 	group.SetLimit(parallel)
 	for i, j := range jobs {
 		group.Go(func() (err error) {
-			if j.Entry != nil {
-				paths[i], err = j.Entry.Fetch(ctx)
-			} else {
-				paths[i], err = j.Repo.Package(ctx, j.Name)
-			}
+			paths[i], err = j.Fetch(ctx)
 			return err
 		})
 	}

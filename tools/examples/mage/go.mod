@@ -1,0 +1,3 @@
+module example.com/motto
+
+go 1.26.0

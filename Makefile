@@ -8,12 +8,16 @@
 #:   make all-buildimage         build all of them; with -j, several at a time
 #:   make FLAVOR-"GOAL GOAL"     any goals of the image's Makefile:
 #:                               buildimage bits-upload print-STAMP ...
+#:   make FLAVOR-plan, -lock, -verify, -audit
+#:                               what a build would do; pin its inputs; build it
+#:                               again and compare; judge its vulnerabilities
 #:   make flavors                list the flavors
 #:
 #: Without network, from made-up packages: ENGBLD_SANDBOX=true make ...
 #:
 #: Working on engbld
 #:   make test                   run the tests
+#:   make soak                   random file systems against real ZFS, 500 rounds
 #:   make check                  format, vet, generated files
 #:   make cross                  compile for every system engbld runs on
 #:   make gen                    write what is generated from images/*/flavor.toml
@@ -59,6 +63,10 @@ flavors:
 test:
 	@$(_ENGBLD_TEST_ENV) $(_ENGBLD_GO) test ./...
 
+.PHONY: soak
+soak:
+	@$(_ENGBLD_TEST_ENV) ENGBLD_SOAK=500 $(_ENGBLD_GO) test -run Soak -timeout 120m ./tools/dataset
+
 .PHONY: bench
 bench:
 	@$(_ENGBLD_TEST_ENV) $(_ENGBLD_GO) run ./tools/bench $(BENCH_ARGS)
@@ -71,7 +79,7 @@ check-go:
 	@$(_ENGBLD_GO) vet -tags mage .
 
 # Every system engbld runs on; the compiler looks, nothing is kept.
-_ENGBLD_SYSTEMS =	illumos/amd64 darwin/arm64 linux/arm64 linux/amd64
+_ENGBLD_SYSTEMS =	illumos/amd64 linux/amd64 linux/arm64 darwin/arm64
 
 .PHONY: cross
 cross:
@@ -92,13 +100,12 @@ gen:
 
 # Static, and the same bytes wherever they are made. A release tag has their
 # SHA256SUMS as tools/SHA256SUMS, which tools/engbld.sh goes by.
-_ENGBLD_DIST =		illumos/amd64 linux/amd64 linux/arm64 darwin/arm64
 .PHONY: dist
 dist:
 	@mkdir -p $(BUILD)/dist
-	@for system in $(_ENGBLD_DIST); do \
+	@for system in $(_ENGBLD_SYSTEMS); do \
 	    out=$(BUILD)/dist/engbld-$${system%/*}-$${system#*/}; echo "$$out"; \
 	    GOOS=$${system%/*} GOARCH=$${system#*/} GOFLAGS= GOWORK=off CGO_ENABLED=0 $(_ENGBLD_GO) build \
 	        -mod=readonly -trimpath -buildvcs=false -o "$$out.new" ./tools/engbld && mv "$$out.new" "$$out" || exit 1; \
 	done
-	@cd $(BUILD)/dist && sha256sum $(foreach s,$(_ENGBLD_DIST),engbld-$(subst /,-,$(s))) > SHA256SUMS && cat SHA256SUMS
+	@cd $(BUILD)/dist && sha256sum $(foreach s,$(_ENGBLD_SYSTEMS),engbld-$(subst /,-,$(s))) > SHA256SUMS && cat SHA256SUMS

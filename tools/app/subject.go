@@ -23,8 +23,8 @@ import (
 // subjectHelp explains what the verbs about whole images take for one.
 const subjectHelp = `
 
-IMAGE is a flavor (its newest build in bits/), a manifest with its file beside
-it, a stream file (plain or compressed), or the uuid of an image in bits/, in
+IMAGE is a flavor (its newest build in bits/), a directory (the newest build in
+it), a manifest with its file beside it, a stream file (plain or compressed), or the uuid of an image in bits/, in
 the cache or on the image server.`
 
 // errNoBuild tells that a flavor was not built yet.
@@ -60,11 +60,20 @@ func (o *opener) find(ctx context.Context, s *subject, name string) (*subject, e
 		s.manifest, _ = newest(o.a.ownManifests(), func(m *imgmanifest.Manifest) bool { return m.UUID() == id.String() && m.Sandbox() == sandboxed })
 		return s, s.chain(ctx, id.String(), sandboxed)
 	default:
-		if _, err := os.Stat(o.a.abs(name)); errors.Is(err, fs.ErrNotExist) && !strings.ContainsRune(name, filepath.Separator) {
+		path := o.a.abs(name)
+		fi, err := os.Stat(path)
+		switch {
+		case err == nil && fi.IsDir():
+			dir, m := newest(manifestsIn(path, "*.imgmanifest"), func(*imgmanifest.Manifest) bool { return true })
+			if s.manifest = dir; m != nil {
+				return s, s.chain(ctx, m.UUID(), m.Sandbox())
+			}
+			return s, s.flavor(ctx, filepath.Base(path), sandboxed) // in a directory with that one's files, such as images
+		case errors.Is(err, fs.ErrNotExist) && !strings.ContainsRune(name, filepath.Separator):
 			return s, s.flavor(ctx, name, sandboxed)
 		}
-		if m := manifestBeside(o.a.abs(name)); m != nil {
-			s.manifest = manifestPath(o.a.abs(name))
+		if m := manifestBeside(path); m != nil {
+			s.manifest = manifestPath(path)
 			return s, s.chain(ctx, m.UUID(), m.Sandbox())
 		}
 	}
@@ -218,12 +227,14 @@ func imageSuffixes() []string { return []string{".zfs.gz", ".zfs.bz2", ".zfs.xz"
 
 // ownManifests lists the manifests of own builds.
 func (a *app) ownManifests() []string {
-	bits := a.bitsDir(a.top(), "")
-	var list []string
-	for _, pattern := range []string{"*.imgmanifest", "*/*.imgmanifest"} {
-		names, _ := fs.Glob(os.DirFS(bits), pattern)
+	return manifestsIn(a.bitsDir(a.top(), ""), "*.imgmanifest", "*/*.imgmanifest")
+}
+
+func manifestsIn(dir string, patterns ...string) (list []string) {
+	for _, pattern := range patterns {
+		names, _ := fs.Glob(os.DirFS(dir), pattern) // the patterns are good
 		for _, n := range names {
-			list = append(list, filepath.Join(bits, n))
+			list = append(list, filepath.Join(dir, n))
 		}
 	}
 	return list

@@ -21,22 +21,25 @@ func (a *app) pkgCommand() *cobra.Command {
 			}
 			return im.Tree, o.close, nil
 		},
+		EOLPage: func() (string, error) {
+			set, err := a.flavors()
+			if err != nil {
+				return "", err
+			}
+			return set.BuildEnv.EOLPage, nil
+		},
 		World: a.pkgWorld,
 	})
 }
 
 // pkgWorld is the way to package servers that a build would take.
 func (a *app) pkgWorld(ctx context.Context) (*pkgcmd.World, error) {
-	set, err := a.flavors()
-	if err != nil {
-		return nil, err
-	}
 	w, err := a.open(ctx, a.ui())
 	if err != nil {
 		return nil, err
 	}
 	return &pkgcmd.World{
 		Client: w.client, Cache: w.packageCache, Offline: w.offline, Source: a.env.Getenv("ENGBLD_PKGSRC_SOURCE"),
-		VulnURL: defaultVulnURL, EOLPage: set.BuildEnv.EOLPage, Close: w.close,
+		VulnURL: defaultVulnURL, Close: w.close,
 	}, nil
 }

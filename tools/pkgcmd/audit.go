@@ -72,12 +72,11 @@ type finding struct {
 }
 
 func (c *commands) audit(ctx context.Context, t *target, o auditOptions, patterns []string) error {
-	w, err := c.World(ctx) // for the page of those at their end, without a network too
+	page, err := c.EOLPage()
 	if err != nil {
 		return err
 	}
-	defer w.Close()
-	raw, from, err := c.vulnerabilities(ctx, t, w, o)
+	raw, from, err := c.vulnerabilities(ctx, t, o)
 	if err != nil {
 		return err
 	}
@@ -90,7 +89,7 @@ func (c *commands) audit(ctx context.Context, t *target, o auditOptions, pattern
 	}
 	found, err := list.Audit(t.installed(), audit.Options{
 		IgnoreURLs: append(o.ignore, t.conf.IgnoreURLs...), SkipEOL: !t.conf.CheckEndOfLife && o.class != "eol",
-		Class: o.class, EOLPage: w.EOLPage, Patterns: patterns,
+		Class: o.class, EOLPage: page, Patterns: patterns,
 	})
 	if err != nil {
 		return fault.Usage.Errorf("vulnerability list %s: %w", from, err)
@@ -147,35 +146,48 @@ func (t *target) signature(wanted bool) audit.ParseOptions {
 }
 
 // vulnerabilities is the list to use, and where it is from.
-func (c *commands) vulnerabilities(ctx context.Context, t *target, w *World, o auditOptions) (raw []byte, from string, err error) {
-	from = o.list
+func (c *commands) vulnerabilities(ctx context.Context, t *target, o auditOptions) (raw []byte, from string, err error) {
 	switch {
 	case o.fetch:
-		if from = t.conf.VulnURL; from == "" {
-			from = w.VulnURL
-		}
-	case o.list == "":
-		from = path.Join(t.conf.VulnDir, "pkg-vulnerabilities")
-		raw, err = t.tree.ReadFile(from, maxVulnerabilities)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, "", fault.WithHint(fault.Step.Errorf("%s has no list of vulnerabilities: %w", t.name, err),
-				"--fetch gets one, --list names one")
-		}
-		return raw, from, fault.Step.Wrap(err)
-	}
-	if name, ok := strings.CutPrefix(from, "file://"); ok || !strings.Contains(from, "://") {
-		if raw, err = readBounded(c.abs(name), maxVulnerabilities); err != nil {
+		return c.fetchList(ctx, t.conf.VulnURL)
+	case strings.Contains(o.list, "://"):
+		return c.fetchList(ctx, o.list)
+	case o.list != "":
+		if raw, err = readBounded(c.abs(o.list), maxVulnerabilities); err != nil {
 			return nil, "", fault.Step.Errorf("vulnerability list: %w", err)
 		}
-		return raw, from, nil
+		return raw, o.list, nil
 	}
-	cache := fetch.Cache{Client: w.Client, Dir: w.Cache, Offline: w.Offline}
-	name, _, err := cache.Get(ctx, from, fetch.Expect{MaxSize: maxVulnerabilities})
+	from = path.Join(t.conf.VulnDir, "pkg-vulnerabilities")
+	raw, err = t.tree.ReadFile(from, maxVulnerabilities)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, "", fault.WithHint(fault.Step.Errorf("%s has no list of vulnerabilities: %w", t.name, err),
+			"--fetch gets one, --list names one")
+	}
+	return raw, from, fault.Step.Wrap(err)
+}
+
+// fetchList gets a list from a server; "" is the usual one.
+func (c *commands) fetchList(ctx context.Context, address string) (raw []byte, from string, err error) {
+	w, err := c.World(ctx)
 	if err != nil {
-		return nil, "", fmt.Errorf("vulnerability list: %w", err)
+		return nil, "", err
 	}
-	raw, err = readBounded(name, maxVulnerabilities)
-	return raw, fetch.Redact(from), fault.Step.Wrap(err)
+	defer w.Close()
+	if address == "" {
+		address = w.VulnURL
+	}
+	name, local := strings.CutPrefix(address, "file://")
+	if !local {
+		cache := fetch.Cache{Client: w.Client, Dir: w.Cache, Offline: w.Offline}
+		if name, _, err = cache.Get(ctx, address, fetch.Expect{MaxSize: maxVulnerabilities}); err != nil {
+			return nil, "", fmt.Errorf("vulnerability list: %w", err)
+		}
+	}
+	if raw, err = readBounded(name, maxVulnerabilities); err != nil {
+		return nil, "", fault.Step.Errorf("vulnerability list: %w", err)
+	}
+	return raw, fetch.Redact(address), nil
 }
 
 func readBounded(name string, limit int64) ([]byte, error) {

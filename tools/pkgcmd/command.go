@@ -35,6 +35,9 @@ type Env struct {
 	// are the streams it is an increment of. The function closes it.
 	Image func(ctx context.Context, name string, bases []string) (*fstree.Tree, func(), error)
 
+	// EOLPage is the address that stands in findings of class eol.
+	EOLPage func() (string, error)
+
 	// World sets up the way to servers; only commands that need one call it.
 	World func(ctx context.Context) (*World, error)
 }
@@ -46,7 +49,6 @@ type World struct {
 	Offline bool
 	Source  string // repository to use instead of the system's own; "" is none
 	VulnURL string // vulnerability list where the system names none
-	EOLPage string // address that stands in findings of class eol
 	Close   func()
 }
 

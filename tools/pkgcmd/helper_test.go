@@ -23,6 +23,7 @@ const (
 	fixture  = "../pkgsrc/testdata/fixture"
 	repo2024 = "SmartOS/2024Q4/x86_64/All"
 	before   = "SmartOS/2024Q4-before/x86_64/All"
+	eolPage  = "https://example.invalid/eol-packages"
 	repo2015 = "SmartOS/2015Q4/multiarch/All"
 )
 
@@ -39,7 +40,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{t: t, world: World{Client: &fetch.Client{}, Cache: t.TempDir(), EOLPage: "https://example.invalid/eol-packages", Close: func() {}}}
+	b := &bench{t: t, world: World{Client: &fetch.Client{}, Cache: t.TempDir(), Close: func() {}}}
 	here, err := os.Getwd()
 	b.must(err)
 	b.env = Env{
@@ -49,7 +50,8 @@ func newBench(t *testing.T) *bench {
 		Image: func(context.Context, string, []string) (*fstree.Tree, func(), error) {
 			return nil, nil, errors.New("no image of that name")
 		},
-		World: func(context.Context) (*World, error) { return &b.world, nil },
+		EOLPage: func() (string, error) { return eolPage, nil },
+		World:   func(context.Context) (*World, error) { return &b.world, nil },
 	}
 	return b
 }

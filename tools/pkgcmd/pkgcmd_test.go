@@ -40,7 +40,7 @@ func TestInstall(t *testing.T) {
 			t.Errorf("audit %s: %v", name, err)
 		}
 		lines := slices.Sorted(strings.Lines(b.out.String()))
-		want := strings.ReplaceAll(recording(t, "audit-2024Q4.stdout"), "<EOL-PAGE>", b.world.EOLPage)
+		want := strings.ReplaceAll(recording(t, "audit-2024Q4.stdout"), "<EOL-PAGE>", eolPage)
 		if diff := cmp.Diff(slices.Sorted(strings.Lines(want)), lines); diff != "" {
 			t.Errorf("audit %s: %s", name, diff)
 		}
@@ -336,6 +336,37 @@ func TestTwoAtOnce(t *testing.T) {
 	b.run(args...)
 	if exists(filepath.Join(dir, "etc/.engbld-new-1")) || len(b.warn) == 0 {
 		t.Errorf("what a killed one left stays: %q", b.warn)
+	}
+}
+
+// Only what packages need is read of a directory, wherever its settings and links
+// lead to.
+func TestLookAround(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	dir := b.system("always")
+	repo := filepath.Join(b.env.Dir, fixture, repo2024)
+	conf := filepath.Join(dir, "opt/local/etc/pkg_install.conf")
+	raw, err := os.ReadFile(conf)
+	b.must(err)
+	b.must(os.WriteFile(conf, append(raw, "PKG_DBDIR=/var/db/pkg\nPKG_PATH="+repo+"\n"...), 0o644))
+	b.must(os.MkdirAll(filepath.Join(dir, "data/vm"), 0o755))
+	b.must(os.Rename(filepath.Join(dir, "opt/local"), filepath.Join(dir, "data/vm/local")))
+	b.must(os.Remove(filepath.Join(dir, "opt")))
+	b.must(os.Symlink("/data/opt", filepath.Join(dir, "opt")))
+	b.must(os.Mkdir(filepath.Join(dir, "data/opt"), 0o755))
+	b.must(os.Symlink("../vm/local", filepath.Join(dir, "data/opt/local")))
+	b.must(os.Rename(filepath.Join(dir, "var"), filepath.Join(dir, "data/var")))
+	b.must(os.Symlink("data/var", filepath.Join(dir, "var")))
+	b.run("install", "--root", dir, "libiconv")
+	if !exists(filepath.Join(dir, "data/vm/local/lib/libiconv.so.2")) && !exists(filepath.Join(dir, "data/var/db/pkg/libiconv-1.17")) {
+		t.Error("not where the links lead to")
+	}
+	if got := b.run("list", dir); !strings.HasPrefix(got, "libiconv-1.17 ") || len(b.warn) != 0 {
+		t.Errorf("%q %q", got, b.warn)
+	}
+	if got := b.run("search", dir, "libiconv"); !strings.Contains(got, " =  ") {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fstree"
@@ -31,32 +32,83 @@ func kernelDir(p string) bool { return slices.Contains(kernelDirs, p) }
 // look opens the target that a command line names.
 func (c *commands) look(ctx context.Context, name string) (*target, error) {
 	t := &target{name: name}
-	fi, err := os.Stat(c.abs(name))
-	switch {
-	case err == nil && fi.IsDir():
-		root, err := os.OpenRoot(c.abs(name))
-		if err != nil {
-			return nil, fault.Step.Wrap(err)
-		}
-		t.close = func() { root.Close() }
-		t.tree, err = fstree.ReadRoot(ctx, root, fstree.RootOptions{Now: fstree.TimeOf(c.Now()), Skip: kernelDir, Warn: c})
-		if err != nil {
-			t.close()
-			return nil, fault.Step.Wrap(err)
-		}
-	default:
-		if t.tree, t.close, err = c.Image(ctx, name, c.bases); err != nil {
-			return nil, err
-		}
+	var err error
+	if fi, e := os.Stat(c.abs(name)); e == nil && fi.IsDir() {
+		err = c.lookInto(ctx, t)
+	} else if t.tree, t.close, err = c.Image(ctx, name, c.bases); err != nil {
+		return nil, err
+	} else {
+		err = t.database()
 	}
-	if err := t.database(); err != nil {
-		t.close()
+	if err != nil {
+		if t.close != nil {
+			t.close()
+		}
 		return nil, fault.Step.Errorf("%s: %w", name, err)
 	}
 	if !isSystem(t.tree, t.conf) {
 		c.Warnf("%s: there is no system: neither %s nor etc/passwd", name, path.Clean("."+t.conf.DBDir))
 	}
 	return t, nil
+}
+
+// lookInto reads as much of a directory as there is to packages: their database
+// and their settings. The rest may be large.
+func (c *commands) lookInto(ctx context.Context, t *target) error {
+	root, err := os.OpenRoot(c.abs(t.name))
+	if err != nil {
+		return err
+	}
+	t.close = func() { root.Close() }
+	wanted := []string{"etc", "opt/local/etc", "opt/local/pkg", "opt/local/share/gnupg"}
+	for known := 0; known < len(wanted) && len(wanted) < maxWanted; {
+		known = len(wanted)
+		t.tree, err = fstree.ReadRoot(ctx, root, fstree.RootOptions{Now: fstree.TimeOf(c.Now()), Skip: besides(wanted), Warn: c})
+		if err != nil {
+			return err
+		}
+		if err := t.database(); err != nil {
+			return err
+		}
+		places := append(slices.Clone(wanted), t.conf.DBDir, t.conf.VulnDir, path.Dir(t.conf.KeyringVerify), path.Dir(t.conf.KeyringVuln))
+		for _, p := range places {
+			p = t.leads(strings.Trim(path.Clean("/"+p), "/"))
+			if p != "" && !slices.ContainsFunc(wanted, func(w string) bool { return p == w || strings.HasPrefix(p, w+"/") }) {
+				wanted = append(wanted, p)
+			}
+		}
+	}
+	return nil
+}
+
+// maxWanted bounds how many places a system's settings and links lead to.
+const maxWanted = 64
+
+// besides skips directories that are neither above nor below what is wanted.
+func besides(wanted []string) func(string) bool {
+	wanted = slices.Clone(wanted)
+	return func(dir string) bool {
+		return kernelDir(dir) || !slices.ContainsFunc(wanted, func(w string) bool {
+			return dir == w || strings.HasPrefix(w, dir+"/") || strings.HasPrefix(dir, w+"/")
+		})
+	}
+}
+
+// leads follows the first symbolic link on the way to a place.
+func (t *target) leads(p string) string {
+	parts := strings.Split(p, "/")
+	for i := range parts {
+		n, err := t.tree.Lstat(strings.Join(parts[:i+1], "/"))
+		if err != nil || !n.IsSymlink() {
+			continue
+		}
+		to := n.Target
+		if !path.IsAbs(to) {
+			to = path.Join("/", strings.Join(parts[:i], "/"), to)
+		}
+		return strings.Trim(path.Join(to, strings.Join(parts[i+1:], "/")), "/")
+	}
+	return p
 }
 
 func (t *target) database() (err error) {

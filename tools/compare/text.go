@@ -20,8 +20,11 @@ func WriteJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
+// maxShown is how many files of no package are told without allFiles.
+const maxShown = 200
+
 // WriteText writes the comparison for a terminal. Of files in packages only the
-// numbers are told, unless allFiles.
+// numbers are told, and of others the first ones, unless allFiles.
 func (d *Diff) WriteText(w io.Writer, allFiles bool) error {
 	t := &text{}
 	t.row("A", plain(d.A.Name), d.A.UUID)
@@ -70,7 +73,11 @@ func (d *Diff) WriteText(w io.Writer, allFiles bool) error {
 		own, by = d.Files, nil
 	}
 	t.head("Files", len(own)+len(by))
-	for _, f := range own {
+	for i, f := range own {
+		if i == maxShown && !allFiles {
+			t.row("", fmt.Sprintf("and %d more (--files)", len(own)-i))
+			break
+		}
 		t.row(sign(f.Change), f.Path, delta(f.NewBytes-f.OldBytes), strings.Join(f.What, ","), plain(f.Package))
 	}
 	t.flush("  ")

@@ -62,6 +62,7 @@ func (a *app) flavorCommand() *cobra.Command {
 				return gen.Check(top, a.env.Stdout)
 			},
 		},
+		a.flavorReleasedCommand(), a.flavorNewCommand(),
 	)
 	return cmd
 }

@@ -37,23 +37,20 @@ func Dir(root string, embedded fs.FS) fs.FS {
 
 // Load reads buildenv.toml and every */flavor.toml of fsys, which is the content
 // of the images directory.
-func Load(fsys fs.FS) (*Set, error) {
-	var l loader
+func Load(fsys fs.FS) (*Set, error) { return LoadWith(fsys, nil) }
+
+// LoadWith is Load as if some files held other texts, or were there: what is wrong
+// with an edit is known before it is written.
+func LoadWith(fsys fs.FS, texts map[string]string) (*Set, error) {
+	l := loader{texts: texts}
 	set := &Set{}
 	l.file(fsys, "buildenv.toml", &set.BuildEnv)
-	entries, err := fs.ReadDir(fsys, ".")
+	names, err := l.flavors(fsys)
 	if err != nil {
 		return nil, fault.Usage.Errorf("reading the images directory: %w", err)
 	}
 	where := map[*Flavor]*source{}
-	for _, e := range entries {
-		if !e.IsDir() {
-			continue
-		}
-		name := path.Join(e.Name(), "flavor.toml")
-		if _, err := fs.Stat(fsys, name); errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+	for _, name := range names {
 		if len(set.Flavors) == maxFlavors {
 			return nil, fault.Usage.Errorf("more than %d flavors in the images directory", maxFlavors)
 		}
@@ -77,6 +74,31 @@ func Load(fsys fs.FS) (*Set, error) {
 	return set, nil
 }
 
+// flavors names the flavor files, sorted.
+func (l *loader) flavors(fsys fs.FS) ([]string, error) {
+	entries, err := fs.ReadDir(fsys, ".")
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		name := path.Join(e.Name(), "flavor.toml")
+		if _, ok := l.texts[name]; ok || !e.IsDir() {
+			continue
+		}
+		if _, err := fs.Stat(fsys, name); !errors.Is(err, fs.ErrNotExist) {
+			names = append(names, name)
+		}
+	}
+	for name := range l.texts {
+		if path.Base(name) == "flavor.toml" {
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names)
+	return names, nil
+}
+
 // source is one file as read: where each key stands, for messages.
 type source struct {
 	name string
@@ -85,6 +107,7 @@ type source struct {
 
 // loader gathers problems, so that one run tells them all.
 type loader struct {
+	texts    map[string]string // instead of files
 	envFile  *source
 	problems []string
 	hint     string
@@ -133,7 +156,11 @@ func (l *loader) file(fsys fs.FS, name string, v any) *source {
 	if name == "buildenv.toml" {
 		l.envFile = src
 	}
-	data, err := readBounded(fsys, name)
+	text, given := l.texts[name]
+	data, err := []byte(text), error(nil)
+	if !given {
+		data, err = readBounded(fsys, name)
+	}
 	if err != nil {
 		l.problems = append(l.problems, fmt.Sprintf("images/%s: %v", name, err))
 		return src

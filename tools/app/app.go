@@ -17,6 +17,7 @@ import (
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/imgadm"
+	"github.com/TritonDataCenter/engbld/tools/native"
 	"github.com/TritonDataCenter/engbld/tools/ui"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -31,6 +32,10 @@ type Env struct {
 	Now            func() time.Time
 	Dir            string // working directory
 	Terminal       bool   // Stderr is a terminal
+
+	// Elevate runs the command line again with root's rights in place of this
+	// process, where the system has a way; it returns otherwise. nil: there is none.
+	Elevate func() error
 }
 
 // OSEnv is the environment of this process.
@@ -41,7 +46,7 @@ func OSEnv() (Env, error) {
 	}
 	return Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Now: time.Now, Dir: dir,
-		Terminal: term.IsTerminal(int(os.Stderr.Fd())),
+		Terminal: term.IsTerminal(int(os.Stderr.Fd())), Elevate: native.Elevate,
 	}, nil
 }
 

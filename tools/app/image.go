@@ -16,6 +16,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/flavor"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+	"github.com/TritonDataCenter/engbld/tools/native"
 	"github.com/TritonDataCenter/engbld/tools/stamp"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -37,7 +38,7 @@ type job struct {
 
 // buildAll builds the jobs, as many at once as there are CPUs, and prints their
 // uuids in the jobs' order.
-func (a *app) buildAll(ctx context.Context, jobs []job, bitsDirs ...string) error {
+func (a *app) buildAll(ctx context.Context, jobs []job, engine *native.Options, bitsDirs ...string) error {
 	set, err := a.flavors()
 	if err != nil {
 		return err
@@ -62,6 +63,7 @@ func (a *app) buildAll(ctx context.Context, jobs []job, bitsDirs ...string) erro
 			}
 			opts := a.options(w, story)
 			pins[i].fill(&opts, set, j)
+			opts.Native = engine
 			res, err := build.Run(ctx, j.req, opts)
 			if err != nil {
 				return err
@@ -78,16 +80,6 @@ func (a *app) buildAll(ctx context.Context, jobs []job, bitsDirs ...string) erro
 		fmt.Fprintln(a.env.Stdout, u)
 	}
 	return nil
-}
-
-// engine refuses what this build of engbld cannot do.
-func (a *app) engine() error {
-	switch e := a.env.Getenv("ENGBLD_ENGINE"); e {
-	case "", "portable":
-		return nil
-	default:
-		return fault.WithHint(fault.Usage.Errorf("ENGBLD_ENGINE=%s: no such engine", e), "unset ENGBLD_ENGINE: images are built portably")
-	}
 }
 
 // printRequest answers --print-request.
@@ -127,13 +119,17 @@ func (a *app) run(ctx context.Context, jobs []job, printOnly bool, bitsDirs ...s
 	if printOnly {
 		return a.printRequest(jobs)
 	}
-	if err := a.engine(); err != nil {
+	engine, err := a.engine()
+	if err != nil {
 		return err
 	}
 	if a.planOnly {
 		return a.showPlans(ctx, jobs, false, bitsDirs...)
 	}
-	return a.buildAll(ctx, jobs, bitsDirs...)
+	if err := a.elevate(engine, jobs); err != nil {
+		return err
+	}
+	return a.buildAll(ctx, jobs, engine, bitsDirs...)
 }
 
 func (a *app) imageBuildCommand() *cobra.Command {

@@ -16,6 +16,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
 	"github.com/TritonDataCenter/engbld/tools/imgstore"
 	"github.com/TritonDataCenter/engbld/tools/lock"
+	"github.com/TritonDataCenter/engbld/tools/native"
 	"github.com/TritonDataCenter/engbld/tools/plan"
 )
 
@@ -53,15 +54,16 @@ type Options struct {
 	AllowForeign  bool          // programs of other systems are no error
 	Story         Story         //
 
-	Lock      *lock.Lock   // pins the inputs; nil takes what the servers have
-	LockFile  string       // where Lock was read, for messages
-	Renew     []string     // of Lock, these packages are looked for anew, with what they need; VulnerabilitiesName is the list
-	Inputs    *lock.Inputs // where files are looked for by digest first; nil is nowhere
-	Records   lock.Records // where each build leaves its record; "" is nowhere
-	WriteLock bool         // the record is written beside the image too, as PREFIX-VERSION.lock
-	Policy    *Policy      // of the audit; nil only reports
-	Keep      bool         // of a build that fails, leave what there is for a look
-	Again     bool         // build even if the same image is there already
+	Lock      *lock.Lock      // pins the inputs; nil takes what the servers have
+	LockFile  string          // where Lock was read, for messages
+	Renew     []string        // of Lock, these packages are looked for anew, with what they need; VulnerabilitiesName is the list
+	Inputs    *lock.Inputs    // where files are looked for by digest first; nil is nowhere
+	Records   lock.Records    // where each build leaves its record; "" is nowhere
+	WriteLock bool            // the record is written beside the image too, as PREFIX-VERSION.lock
+	Policy    *Policy         // of the audit; nil only reports
+	Native    *native.Options // build with the machine's own ZFS and the image's own tools; nil: portably
+	Keep      bool            // of a build that fails, leave what there is for a look
+	Again     bool            // build even if the same image is there already
 }
 
 // VulnerabilitiesName stands for the vulnerability list among packages to renew.
@@ -93,6 +95,9 @@ func Run(ctx context.Context, r Request, opts Options) (*Result, error) {
 		return nil, err
 	}
 	defer p.close()
+	if opts.Native != nil {
+		return p.runNative(ctx)
+	}
 	if res := p.reuse(ctx); res != nil {
 		opts.Story.Step("done", "image %s was built from the same inputs already", res.Manifest.UUID())
 		res.tell(opts.Story)

@@ -188,9 +188,12 @@ func (p *portable) finish(ctx context.Context) error {
 	if !p.req.MOTD {
 		return nil
 	}
-	motd := fmt.Sprintf(" =  T R I T O N  =\n\n    %s (%s)\n    %s\n    %s\n\n", p.req.ImageName(), p.req.ImageVersion(),
+	return p.root.WriteFile("etc/motd", p.motd(), 0o644)
+}
+
+func (p *portable) motd() []byte {
+	return fmt.Appendf(nil, " =  T R I T O N  =\n\n    %s (%s)\n    %s\n    %s\n\n", p.req.ImageName(), p.req.ImageVersion(),
 		p.req.SourceRepo, p.origin().NameVersion())
-	return p.root.WriteFile("etc/motd", []byte(motd), 0o644)
 }
 
 // guid derives the snapshot's guid, by which later images find this one as
@@ -218,27 +221,36 @@ func (p *portable) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	name := p.name(".zfs.gz")
-	p.opts.Story.Step("write", "%s", name)
-	f, err := p.out.create(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	w, stats, err := WriteStream(f, func(w io.Writer) (dataset.Stats, error) {
+	stats, err := p.writeImage(func(w io.Writer) (dataset.Stats, error) {
 		return dataset.WriteIncrement(ctx, w, p.base, p.tree, dataset.Options{
 			ToGUID: guid, ToName: "zones/" + p.req.ImageName() + "@final",
 			CreationTime: p.req.Timestamp.Unix(), Now: p.now,
 		})
 	})
 	if err != nil {
-		return fmt.Errorf("writing the stream: %w", err)
+		return err
+	}
+	p.opts.Story.Infof("%d new, %d changed, %d removed objects; %d bytes, %d compressed",
+		stats.Created, stats.Changed, stats.Freed, stats.Bytes, p.stream.Size)
+	return nil
+}
+
+// writeImage makes the image file of the stream that write writes.
+func (p *portable) writeImage(write func(io.Writer) (dataset.Stats, error)) (dataset.Stats, error) {
+	name := p.name(".zfs.gz")
+	p.opts.Story.Step("write", "%s", name)
+	f, err := p.out.create(name)
+	if err != nil {
+		return dataset.Stats{}, err
+	}
+	defer f.Close()
+	w, stats, err := WriteStream(f, write)
+	if err != nil {
+		return stats, fmt.Errorf("writing the stream: %w", err)
 	}
 	p.finished(".zfs.gz", w.Size, hex.EncodeToString(w.SHA256[:]))
 	p.stream = imgmanifest.File{SHA1: hex.EncodeToString(w.SHA1[:]), Size: w.Size, Compression: "gzip"}
-	p.opts.Story.Infof("%d new, %d changed, %d removed objects; %d bytes, %d compressed",
-		stats.Created, stats.Changed, stats.Freed, stats.Bytes, w.Size)
-	return nil
+	return stats, nil
 }
 
 // describe writes the manifest and gives all files their names, the manifest
@@ -274,12 +286,14 @@ func (p *portable) describe(ctx context.Context) error {
 	if err := p.writeOutput(".imgmanifest", m.Encode()); err != nil {
 		return err
 	}
-	if p.result.Record, err = p.record(); err != nil && p.opts.WriteLock {
+	if p.opts.Native != nil {
+		// What the image's own tools took in is not known, and they would not do the same again.
+	} else if p.result.Record, err = p.record(); err != nil && p.opts.WriteLock {
 		return err
 	} else if err != nil {
 		p.opts.Story.Warnf("engbld verify will not know this image's inputs: %v", err)
 	}
-	if p.opts.WriteLock {
+	if p.opts.WriteLock && p.result.Record != nil {
 		names = append(names, p.name(RecordSuffix))
 		if err := p.out.write(p.name(RecordSuffix), p.result.Record.Encode()); err != nil {
 			return err

@@ -1,0 +1,31 @@
+package native
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+)
+
+const (
+	pfexec   = "/usr/bin/pfexec"
+	elevated = "ENGBLD_ELEVATED" // set in the environment of what pfexec was asked to run
+)
+
+// Elevate runs this process's command line again with pfexec, in its place. It
+// returns nil where there is no pfexec or it was tried already: Open then says
+// what is missing.
+func Elevate() error {
+	if os.Getenv(elevated) != "" {
+		return nil
+	}
+	if _, err := os.Stat(pfexec); err != nil {
+		return nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("pfexec: %w", err)
+	}
+	args := append([]string{pfexec, self}, os.Args[1:]...)
+	err = syscall.Exec(pfexec, args, append(os.Environ(), elevated+"=1"))
+	return fmt.Errorf("pfexec %s: %w", self, err)
+}

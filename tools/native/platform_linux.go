@@ -1,0 +1,3 @@
+package native
+
+func hostPlatform() *Platform { return Linux() }

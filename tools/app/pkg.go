@@ -12,6 +12,7 @@ import (
 func (a *app) pkgCommand() *cobra.Command {
 	return pkgcmd.Command(pkgcmd.Env{
 		Stdout: a.env.Stdout, Dir: a.env.Dir, Now: a.env.Now, Infof: a.infof, Warnf: a.warnf,
+		Accept: a.env.Getenv("BUILDIMAGE_PKGSRC_ACCEPT"),
 		Image: func(ctx context.Context, name string, bases []string) (*fstree.Tree, func(), error) {
 			o := &opener{a: a, bases: bases}
 			im, err := o.open(ctx, name)

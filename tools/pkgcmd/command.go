@@ -29,6 +29,7 @@ type Env struct {
 	Stdout       io.Writer
 	Dir          string // working directory
 	Now          func() time.Time
+	Accept       string                           // package actions that install may leave undone, as --accept has them
 	Infof, Warnf func(format string, args ...any) // the story
 
 	// Image opens the system of an image by uuid, manifest or stream file; bases

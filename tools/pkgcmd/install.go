@@ -36,7 +36,9 @@ func (c *commands) installCommand() *cobra.Command {
 		Long: `Do in a directory what "pkg_add -U PACKAGE..." does in a system, with
 "pkgin -y full-upgrade" before it where --upgrade is given. For trying packages
 out: nothing of a package is run, and what cannot be done without running it is
-refused unless --accept says to leave it undone (exit code 7).
+refused (exit code 7) unless --accept or BUILDIMAGE_PKGSRC_ACCEPT says to leave it
+undone; ACTION is svccfg-import, svccfg-site (keep the manifest for the first
+boot), install-script, deinstall-script, exec or unexec.
 
 Everything is resolved, checked and installed in memory; only then is DIR
 changed, below it only, and as a whole: when anything fails it stays as it was.
@@ -293,6 +295,6 @@ func (p *installation) with(ctx context.Context, f func(*install.Installer) erro
 
 func (p *installation) installer(ctx context.Context, repos repository.Set) (*install.Installer, error) {
 	return install.New(ctx, install.Options{
-		Root: p.tree, Repos: repos, Spool: p.spool, Accept: p.o.accept, Policy: p.o.policy, Log: p.c,
+		Root: p.tree, Repos: repos, Spool: p.spool, Accept: append(slices.Clone(p.o.accept), p.c.Accept), Policy: p.o.policy, Log: p.c,
 	})
 }

@@ -542,4 +542,8 @@ func TestAgentsWithoutTheirMakefile(t *testing.T) {
 			t.Errorf("%s: %q", jobs, out)
 		}
 	}
+	// Unpacked, but gone: another build with the same stamp removed them.
+	if r := c.run(t, "make", "buildimage", "AMON_PREBUILT_TARGETS="); r.code != 2 || !strings.Contains(r.stderr, "are gone: another build of") {
+		t.Errorf("%v", r)
+	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fstree"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/archive"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/install"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/repository"
 	"github.com/spf13/cobra"
@@ -59,6 +60,9 @@ Prints what was done, one package a line.`,
 				return fault.WithHint(fault.Usage.Errorf("no PACKAGE, and no --upgrade"), "%s --help", cmd.CommandPath())
 			case o.keyring != "" && !o.skeleton:
 				return fault.Usage.Errorf("--keyring belongs to --skeleton; a system has a keyring of its own")
+			}
+			if _, err := archive.ParsePolicy(o.policy); err != nil {
+				return fault.Usage.Errorf("--verify: %w", err)
 			}
 			return c.install(cmd.Context(), o, args)
 		},

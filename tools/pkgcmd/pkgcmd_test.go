@@ -265,6 +265,8 @@ func TestInstallRefuses(t *testing.T) {
 		{"missing", []string{"curl", "nosuch"}, fault.Network},
 		{"bad acceptance", []string{"--accept", "nonsense", "curl"}, fault.Usage},
 		{"bad repository", []string{"--repo", "gopher://x", "curl"}, fault.Usage},
+		{"bad policy", []string{"--verify", "perhaps", "curl"}, fault.Usage},
+		{"keyring of its own", []string{"--keyring", "x", "curl"}, fault.Usage},
 		{"nothing to do", nil, fault.Usage},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

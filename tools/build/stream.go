@@ -11,8 +11,8 @@ import (
 	"os"
 
 	"github.com/TritonDataCenter/engbld/tools/dataset"
+	gz "github.com/TritonDataCenter/engbld/tools/gunzip"
 	"github.com/TritonDataCenter/engbld/tools/zstream"
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/pgzip"
 )
 
@@ -84,7 +84,7 @@ func WriteStream(f *os.File, write func(w io.Writer) (dataset.Stats, error)) (Wr
 // readStream reads a compressed stream to its end, verifies its checksums, and
 // returns its length.
 func readStream(r io.Reader) (int64, error) {
-	z, err := gzip.NewReader(bufio.NewReaderSize(r, 1<<20))
+	z, err := gz.NewReader(r)
 	if err != nil {
 		return 0, err
 	}

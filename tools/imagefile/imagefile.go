@@ -12,7 +12,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/klauspost/compress/gzip"
+	"github.com/TritonDataCenter/engbld/tools/gunzip"
 	"github.com/ulikunitz/xz"
 )
 
@@ -21,7 +21,7 @@ import (
 func NewReader(r io.Reader, compression string) (io.Reader, error) {
 	switch compression {
 	case "gzip":
-		z, err := gzip.NewReader(r)
+		z, err := gunzip.NewReader(r)
 		if err != nil {
 			return nil, fmt.Errorf("gzip: %w", unexpected(err))
 		}

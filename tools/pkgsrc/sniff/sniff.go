@@ -16,7 +16,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
+	"github.com/TritonDataCenter/engbld/tools/gunzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 )
@@ -68,7 +68,7 @@ func Open(r io.Reader) (io.ReadCloser, Form, error) {
 	var out io.ReadCloser
 	switch form {
 	case Gzip:
-		out, err = gzip.NewReader(b)
+		out, err = gunzip.NewReader(b)
 	case Bzip2:
 		out, err = io.NopCloser(bzip2.NewReader(b)), nil
 	case XZ:

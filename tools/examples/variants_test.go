@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/TritonDataCenter/engbld/tools/e2e/checkout"
 )
 
 // without is the environment without some variables.
@@ -158,5 +160,36 @@ func TestSettingsOfTheCommandLine(t *testing.T) {
 	}
 	if !strings.Contains(c.engbld("pkg", "list", b.manifest), "mozilla-rootcerts-1") {
 		t.Error("the package is not in the image")
+	}
+}
+
+// TestDoctor: the examples are as engbld's own doctor wants components.
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	eng := checkout.New(t, "eng")
+	for _, name := range []string{"service", "rust", "agent", "with-agent", "monorepo/images/api", "monorepo/images/web", "mage"} {
+		t.Run(name, func(t *testing.T) {
+			top, _, _ := strings.Cut(name, "/")
+			dir := t.TempDir()
+			if err := os.CopyFS(filepath.Join(dir, top), os.DirFS(top)); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Mkdir(filepath.Join(dir, top, "deps"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(eng.Dir, filepath.Join(dir, top, "deps/eng")); err != nil {
+				t.Fatal(err)
+			}
+			out := eng.Run(t, nil, "tools/engbld.sh", "component", "doctor", filepath.Join(dir, name))
+			for _, line := range strings.Split(out, "\n") {
+				// The service stays with the origin image its node was built for.
+				if f := strings.Fields(line); len(f) > 1 && f[0] == "warn" && (name != "service" || f[1] != "origin-age") || strings.HasPrefix(line, "FAIL") {
+					t.Error(line)
+				}
+			}
+			if !strings.Contains(out, "ok    variables") {
+				t.Errorf("the doctor says\n%s", out)
+			}
+		})
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 // Names that UpdateDir uses while it works. Only a killed process leaves any.
 const (
+	journal = ".engbld-journal"
 	tempNew = ".engbld-new-"
 	tempOld = ".engbld-old-"
 )
@@ -28,7 +29,8 @@ func IsTemp(name string) bool {
 // beside its place first, so all that can fail for lack of space or rights does
 // so before anything is changed. Then everything is moved into place; should
 // that fail half-way it is moved back. So after an error root is as it was, but
-// for what the error says could not be restored.
+// for what the error says could not be restored. A process that is killed while
+// it moves leaves a journal by which RecoverDir moves back.
 //
 // A file that is replaced is a new one: other links to it keep what they had. A
 // change of mode, owner or time alone is done in place.
@@ -38,7 +40,13 @@ func UpdateDir(ctx context.Context, root *os.Root, from, to *Tree, o WriteOption
 		ofOld:     make(map[*Node]*Node), ofNew: make(map[*Node]*Node), times: make(map[string]dirPair),
 	}
 	u.directory(".", from.Root, to.Root)
+	if len(u.changes) > 0 {
+		u.times["."] = dirPair{from.Root, to.Root} // the journal stands there
+	}
 	err := u.stage()
+	if err == nil {
+		err = writeJournal(root, u.changes)
+	}
 	if err == nil {
 		err = context.Cause(ctx)
 	}
@@ -46,6 +54,9 @@ func UpdateDir(ctx context.Context, root *os.Root, from, to *Tree, o WriteOption
 		err = u.commit()
 	}
 	if err != nil {
+		return WriteStats{}, errors.Join(err, u.rollBack())
+	}
+	if err := u.root.Remove(journal); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return WriteStats{}, errors.Join(err, u.rollBack())
 	}
 	u.discard()
@@ -71,6 +82,7 @@ type dirChange struct {
 	old, new *Node  // nil: none
 	temp     string // where the new one stands until it gets its name
 	back     string // where the old one stands from then on
+	aside    bool   // it does
 }
 
 // directory finds what is different in a directory that stays one.
@@ -140,6 +152,9 @@ func (u *dirUpdate) stage() error {
 			return context.Cause(u.ctx)
 		}
 		temp := u.temp(c.name, tempNew)
+		if c.old != nil {
+			c.back = u.temp(c.name, tempOld)
+		}
 		switch {
 		case c.new != nil:
 			c.temp = temp
@@ -178,7 +193,7 @@ func (u *dirUpdate) commit() error {
 				return fmt.Errorf("writing %s: %w", c.name, err)
 			}
 			u.undo = append(u.undo, func() error {
-				if c.back != "" && !c.old.IsDir() && !c.new.IsDir() {
+				if c.aside && !c.old.IsDir() && !c.new.IsDir() {
 					return nil // setting the old one back replaces it
 				}
 				return u.root.Rename(c.name, c.temp)
@@ -206,19 +221,18 @@ func (u *dirUpdate) commit() error {
 // setAside keeps the old file under another name: a file that will be replaced
 // at one go as a second one, all else as its only one.
 func (u *dirUpdate) setAside(c *dirChange) error {
-	back := u.temp(c.name, tempOld)
-	if c.temp == "" || c.old.IsDir() || c.new.IsDir() || u.root.Link(c.name, back) != nil {
-		if err := u.root.Rename(c.name, back); err != nil {
+	if c.temp == "" || c.old.IsDir() || c.new.IsDir() || u.root.Link(c.name, c.back) != nil {
+		if err := u.root.Rename(c.name, c.back); err != nil {
 			return err
 		}
 	}
-	c.back = back
+	c.aside = true
 	u.undo = append(u.undo, func() error {
-		if err := u.root.Rename(back, c.name); err != nil {
+		if err := u.root.Rename(c.back, c.name); err != nil {
 			return err
 		}
 		// Where both names are still the same file rename has done nothing.
-		if err := u.root.Remove(back); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := u.root.Remove(c.back); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		return nil
@@ -237,6 +251,9 @@ func (u *dirUpdate) rollBack() error {
 			errs = append(errs, u.root.RemoveAll(c.temp))
 		}
 	}
+	if err := u.root.Remove(journal); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, err)
+	}
 	for name, d := range u.times {
 		_ = u.root.Chtimes(name, d.old.ATime.Time(), d.old.MTime.Time())
 	}
@@ -250,7 +267,7 @@ func (u *dirUpdate) rollBack() error {
 // a directory that got something else meanwhile that is left, with a warning.
 func (u *dirUpdate) discard() {
 	for _, c := range u.changes {
-		if c.back == "" {
+		if !c.aside {
 			continue
 		}
 		if err := u.removeKnown(c.back, c.old); err != nil && u.Warn != nil {

@@ -289,3 +289,80 @@ func TestUpdateDirRandom(t *testing.T) {
 		}
 	}
 }
+
+// A process that is killed at any point of the move leaves what can be undone.
+func TestRecoverDir(t *testing.T) {
+	t.Parallel()
+	change := func(to *Tree) error {
+		n, _ := to.Lstat("etc/big")
+		return errors.Join(to.WriteFile("etc/one", []byte("two"), 0), to.RemoveAll("opt"), to.MkdirAll("opt", 0o700),
+			to.WriteFile("opt/new", []byte("x"), 0o600), to.Remove("etc/link"), to.MkdirAll("etc/link/dir", 0o755), to.MkdirAll("aaa/b", 0o755),
+			to.Rename("etc/deep/er", "etc/er"), to.Put("etc/su", n), to.WriteFile("zzz", nil, 0o644))
+	}
+	for step := 0; ; step++ {
+		root, from := sample(t)
+		to := from.Clone()
+		if err := change(to); err != nil {
+			t.Fatal(err)
+		}
+		want := shape(t, from)
+		u := &dirUpdate{
+			dirWriter: newDirWriter(t.Context(), root, WriteOptions{}),
+			ofOld:     make(map[*Node]*Node), ofNew: make(map[*Node]*Node), times: make(map[string]dirPair),
+		}
+		u.directory(".", from.Root, to.Root)
+		if err := errors.Join(u.stage(), writeJournal(root, u.changes)); err != nil {
+			t.Fatal(err)
+		}
+		// So many of the changes are made, and of the next one only the first half.
+		todo := u.changes
+		if step/2 > len(todo) {
+			break
+		}
+		u.changes = slices.Clone(todo[:step/2])
+		if err := u.commit(); err != nil {
+			t.Fatal(err)
+		}
+		if step%2 == 1 && step/2 < len(todo) && todo[step/2].old != nil {
+			if err := u.setAside(&todo[step/2]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			if _, err := RecoverDir(root); err != nil {
+				t.Fatal(err)
+			}
+		}
+		clean := func(s []string) []string { // the times of directories
+			for i, l := range s {
+				if strings.HasPrefix(strings.Fields(l)[1], "40") {
+					s[i], _, _ = strings.Cut(l, " {")
+				}
+			}
+			return s
+		}
+		if d := cmp.Diff(clean(want), clean(shape(t, readRootOf(t, root)))); d != "" {
+			t.Errorf("step %d: %s", step, d)
+		}
+	}
+}
+
+func TestRecoverDirRefuses(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{"x", `"a" "b" ""`, `"a" "" "dir/.engbld-old-1"`, `"a" "" "" ""`} {
+		root := openRoot(t, t.TempDir())
+		if err := errors.Join(root.WriteFile(journal, []byte(line+"\n"), 0o600), root.WriteFile("a", nil, 0o600), root.WriteFile("b", nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if done, err := RecoverDir(root); done || err == nil {
+			t.Errorf("%s: %v, %v", line, done, err)
+		}
+		if _, err := root.Lstat("a"); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	root := openRoot(t, t.TempDir())
+	if done, err := RecoverDir(root); done || err != nil {
+		t.Errorf("nothing to do: %v, %v", done, err)
+	}
+}

@@ -143,6 +143,11 @@ func (c *commands) installBelow(ctx context.Context, root *os.Root, o installOpt
 		return nil, err
 	}
 	defer unlock()
+	if undone, err := fstree.RecoverDir(root); err != nil {
+		return nil, fault.Step.Errorf("%s: %w", root.Name(), err)
+	} else if undone {
+		c.Warnf("%s: an installation that was killed half-way was undone", root.Name())
+	}
 	from, err := fstree.ReadRoot(ctx, root, fstree.RootOptions{Now: fstree.TimeOf(c.Now()), Skip: kernelDir})
 	if err != nil {
 		return nil, fault.Step.Wrap(err)

@@ -168,7 +168,7 @@ func (s *Session) Import(ctx context.Context, chain []Image) error {
 }
 
 func (s *Session) importOne(ctx context.Context, img Image) error {
-	lock, err := filelock.Get(ctx, filepath.Join(s.o.StateDir, "image-"+img.UUID+lockSuffix), func() {
+	lock, err := filelock.Get(ctx, filepath.Join(s.o.StateDir, imagePrefix+img.UUID+lockSuffix), func() {
 		s.o.Log.Infof("another build imports %s, waiting for it", img.Name)
 	})
 	if err != nil {
@@ -332,7 +332,8 @@ func (s *Session) Seal(ctx context.Context) error {
 		}
 	}
 	s.loops = false
-	if err := s.retry(ctx, func() error { return s.zfs.unmount(ctx, s.clone) }); err != nil {
+	s.endUsers(ctx, s.Top())
+	if err := s.retry(ctx, func() error { return s.zfs.unmount(ctx, s.clone) }, s.Top()); err != nil {
 		return err
 	}
 	return s.zfs.snapshot(ctx, s.clone+"@"+Final)
@@ -396,6 +397,7 @@ func (s *Session) sweep(ctx context.Context) error {
 		}
 		st.lock.Release()
 	}
+	removeLocks(s.o.StateDir)
 	return context.Cause(ctx)
 }
 
@@ -477,6 +479,7 @@ func (s *Session) undoDataset(ctx context.Context, st *state, e entry) error {
 			s.o.Log.Warnf("%s stays: it does not carry the mark of the build (%s)", e.Target, markProperty)
 			return nil
 		}
+		s.endUsers(ctx, st.mountpoint())
 	}
 	return s.zfs.destroy(ctx, e.Target)
 }
@@ -503,17 +506,17 @@ func (s *Session) retry(ctx context.Context, f func() error, mountpoint ...strin
 	return err
 }
 
-// killUsers ends processes that use the build's mount point: nothing but what the
-// build started has any business there.
-func (s *Session) killUsers(ctx context.Context, mountpoint string) {
+// endUsers ends programs that go on in the build's mount point, where the platform
+// tells which they are: nothing but what the build started has any business there.
+func (s *Session) endUsers(ctx context.Context, mountpoint string) {
+	if s.o.Platform.users == nil {
+		return
+	}
 	if n, err := s.isMounted(mountpoint); err != nil || n == 0 {
 		return
 	}
-	if s.o.Platform.users == nil {
-		_ = s.o.Runner.Run(ctx, Command{Path: "fuser", Args: []string{"-c", "-k", mountpoint}})
-		return
-	}
 	for _, pid := range s.o.Platform.users(mountpoint) {
+		s.o.Log.Warnf("process %d went on in the image's clone, ending it", pid)
 		_ = s.do(ctx, "kill", []string{"-9", fmt.Sprint(pid)}, func(context.Context) error {
 			p, err := os.FindProcess(pid)
 			if err != nil {
@@ -521,6 +524,14 @@ func (s *Session) killUsers(ctx context.Context, mountpoint string) {
 			}
 			return p.Kill()
 		})
+	}
+}
+
+// killUsers is endUsers on any platform.
+func (s *Session) killUsers(ctx context.Context, mountpoint string) {
+	s.endUsers(ctx, mountpoint)
+	if n, err := s.isMounted(mountpoint); err == nil && n > 0 && s.o.Platform.users == nil {
+		_ = s.o.Runner.Run(ctx, Command{Path: "fuser", Args: []string{"-c", "-k", mountpoint}})
 	}
 }
 

@@ -48,6 +48,7 @@ const (
 	stateSuffix = ".json"
 	lockSuffix  = ".lock"
 	buildPrefix = "build-"
+	imagePrefix = "image-"
 	maxState    = 1 << 20 // bytes; one entry has some hundred
 )
 
@@ -88,6 +89,10 @@ func (s *state) remove() error {
 	err := os.Remove(s.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
+	}
+	halfWritten, _ := filepath.Glob(filepath.Join(s.dir, "."+buildPrefix+s.ID+stateSuffix+"*"))
+	for _, name := range halfWritten {
+		os.Remove(name)
 	}
 	s.lock.Remove()
 	return err
@@ -133,6 +138,17 @@ func left(dir string) (list []*state, err error) {
 		}
 	}
 	return list, err
+}
+
+// removeLocks takes away the locks of imports that nobody holds: a process that
+// was killed leaves the file.
+func removeLocks(dir string) {
+	names, _ := filepath.Glob(filepath.Join(dir, imagePrefix+"*"+lockSuffix))
+	for _, name := range names {
+		if l, err := filelock.Try(name); err == nil && l != nil {
+			l.Remove()
+		}
+	}
 }
 
 // readState reads the state of a build that is no more; nil where it is at work.

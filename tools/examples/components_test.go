@@ -303,6 +303,7 @@ func TestMonorepo(t *testing.T) {
 func TestMage(t *testing.T) {
 	t.Parallel()
 	c := example(t, "mage", filepath.Join(t.TempDir(), "motto"), submodule)
+	c.without("GOFLAGS", "GOWORK") // go.work is the component's
 	mage := filepath.Join(t.TempDir(), "mage")
 	c.Run(t, nil, "go", "build", "-o", mage, "github.com/magefile/mage")
 	list := c.Run(t, nil, mage, "-l")

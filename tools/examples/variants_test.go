@@ -22,14 +22,15 @@ func (c *component) without(names ...string) {
 	})
 }
 
-// TestServiceByJobs builds everything at once; what must be done first is.
+// TestServiceByJobs builds everything at once; what must be done first is. That the
+// user is careful with the modes of new files makes no difference.
 func TestServiceByJobs(t *testing.T) {
 	t.Parallel()
 	c := example(t, "service", filepath.Join(t.TempDir(), "hello"), plain)
 	c.withDocs()
 	c.noXMLLint()
 	c.Env = append(c.Env, "NODE_PREBUILT_DIR="+sdcnode(t))
-	c.make(nil, append([]string{"-j4"}, ciGoals...)...)
+	c.Run(t, nil, "sh", append([]string{"-c", `umask 077 && exec make -j4 "$@"`, "sh"}, ciGoals...)...)
 	c.image("hello").has("opt/smartdc", helloFiles...)
 	stamp := c.stamp()
 	c.uploaded("hello", stamp, append(imageFiles("hello", stamp), "hello/hello-pkg-"+stamp+".tar.gz")...)

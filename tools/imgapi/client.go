@@ -45,6 +45,8 @@ type Options struct {
 	// nil is 1, 2, 4, 8 s (spec imgapi.md section 13), empty is no repetition.
 	Backoff []time.Duration
 	Sleep   func(ctx context.Context, d time.Duration) error // nil waits for real
+	// Waiting is told why a request is repeated, before the pause; nil is silent.
+	Waiting func(why error, pause time.Duration)
 
 	Idle time.Duration // of an answer of which nothing comes; 0 is 60 s
 
@@ -168,10 +170,18 @@ func (c *Client) do(ctx context.Context, r request, use func(*http.Response) err
 		if attempt >= len(c.opts.Backoff) || !r.passing(err) || ctx.Err() != nil {
 			return c.wrap(r, err)
 		}
-		if err := c.opts.Sleep(ctx, c.opts.Backoff[attempt]); err != nil {
-			return c.wrap(r, err)
+		if sleepErr := c.pause(ctx, c.wrap(r, err), c.opts.Backoff[attempt]); sleepErr != nil {
+			return c.wrap(r, sleepErr)
 		}
 	}
+}
+
+// pause waits before a request is repeated.
+func (c *Client) pause(ctx context.Context, why error, d time.Duration) error {
+	if c.opts.Waiting != nil {
+		c.opts.Waiting(why, d)
+	}
+	return c.opts.Sleep(ctx, d)
 }
 
 // passing says whether a failure may be gone at the next try. What may have

@@ -100,7 +100,7 @@ func (c *Client) send(ctx context.Context, ch change) ([]byte, error) {
 		}
 		var op *net.OpError
 		dial := errors.As(err, &op) && op.Op == "dial"
-		if dial && attempt < len(c.opts.Backoff) && ctx.Err() == nil && c.opts.Sleep(ctx, c.opts.Backoff[attempt]) == nil {
+		if dial && attempt < len(c.opts.Backoff) && ctx.Err() == nil && c.pause(ctx, c.wrap(ch.request, err), c.opts.Backoff[attempt]) == nil {
 			continue
 		}
 		if !dial && outcomeLost(err) {
@@ -256,7 +256,7 @@ func (c *Client) settle(ctx context.Context, ch change, uuid string, done func(*
 			return nil, err
 		}
 		if unknown && attempt < len(c.opts.Backoff) {
-			if c.opts.Sleep(ctx, c.opts.Backoff[attempt]) != nil {
+			if c.pause(ctx, err, c.opts.Backoff[attempt]) != nil {
 				return nil, err
 			}
 		}
@@ -530,7 +530,7 @@ func (c *Client) remove(ctx context.Context, uuid string, allChannels bool) erro
 			return err
 		}
 		lost = true
-		if attempt < len(c.opts.Backoff) && c.opts.Sleep(ctx, c.opts.Backoff[attempt]) != nil {
+		if attempt < len(c.opts.Backoff) && c.pause(ctx, err, c.opts.Backoff[attempt]) != nil {
 			return err
 		}
 		switch _, ask := where.Get(ctx, uuid); {

@@ -54,6 +54,7 @@ func (d Deps) Updates(user, identity, channel string) (*imgapi.Client, error) {
 	}
 	return imgapi.New(imgapi.Options{
 		URL: get("URL", imgapi.DefaultURL), Channel: channel, Transport: d.Transport, Insecure: insecure, Sign: sign, Sleep: d.Sleep,
+		Waiting: d.waiting,
 	})
 }
 
@@ -377,7 +378,7 @@ already is left alone.`,
 			if source == "" {
 				source = d.source()
 			}
-			from, err := imgapi.New(imgapi.Options{URL: source, Transport: d.Transport, Sleep: d.Sleep})
+			from, err := imgapi.New(imgapi.Options{URL: source, Transport: d.Transport, Sleep: d.Sleep, Waiting: d.waiting})
 			if err != nil {
 				return err
 			}

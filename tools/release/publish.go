@@ -42,6 +42,11 @@ func (l Log) warnf(format string, args ...any) {
 	}
 }
 
+// waiting is what imgapi.Options.Waiting wants.
+func (l Log) waiting(why error, pause time.Duration) {
+	l.warnf("%v; once more in %v", why, pause)
+}
+
 // Publish brings images into the client's channel. Before anything is sent,
 // all is looked at: the server must be one for them, and each origin must be
 // there or among the images. Origins that are in other channels only are added

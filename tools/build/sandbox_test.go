@@ -249,9 +249,7 @@ func compareListing(t *testing.T, name string, got []string) {
 		for _, l := range lines {
 			l = mtime.ReplaceAllString(l, "")
 			switch {
-			case strings.HasSuffix(l, "/pkgdb.byfile.db"):
-				l = regexp.MustCompile(` (size|sha256)=\S+`).ReplaceAllString(l, "")
-			case strings.HasSuffix(l, "/+REQUIRED_BY"):
+			case strings.HasSuffix(l, "/pkgdb.byfile.db"), strings.HasSuffix(l, "/+REQUIRED_BY"):
 				l = regexp.MustCompile(` sha256=\S+`).ReplaceAllString(l, "")
 			}
 			out = append(out, l)

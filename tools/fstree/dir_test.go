@@ -5,8 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestReadDir(t *testing.T) {
@@ -19,7 +20,7 @@ func TestReadDir(t *testing.T) {
 		os.Chmod(filepath.Join(dir, "a/file"), 0o640|os.ModeSetuid),
 		os.Link(filepath.Join(dir, "a/file"), filepath.Join(dir, "a/b/again")),
 		os.Symlink("/etc/passwd", filepath.Join(dir, "link")),
-		syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600),
+		unix.Mkfifo(filepath.Join(dir, "fifo"), 0o600),
 	} {
 		if err != nil {
 			t.Fatal(err)

@@ -194,3 +194,23 @@ func TestDoctor(t *testing.T) {
 		})
 	}
 }
+
+// TestNewComponent builds what mkrepo starts a component with.
+func TestNewComponent(t *testing.T) {
+	t.Parallel()
+	c := example(t, "mage", filepath.Join(t.TempDir(), "motto"), plain)
+	c.noXMLLint()
+	dir := filepath.Join(t.TempDir(), "nuts")
+	c.Run(t, nil, filepath.Join(c.Dir, "deps/eng/tools/mkrepo"), "-n", dir)
+	if err := os.RemoveAll(filepath.Join(dir, "deps/eng")); err != nil {
+		t.Fatal(err)
+	}
+	checkout.Into(t, filepath.Join(dir, "deps/eng"))
+	c.Dir = dir
+	c.engbld("component", "origin-bump", "--write", originImage(t))
+	c.commit()
+	c.make([]string{"BRANCH_NAME=main"}, ciGoals...)
+	if list := strings.Join(c.image("nuts").files("opt/triton"), "\n"); !strings.Contains(list, "-rw-r--r-- 0 0 nuts/smf/manifests/nuts.xml") {
+		t.Errorf("files of the new component:\n%s", list)
+	}
+}

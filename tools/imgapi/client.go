@@ -168,7 +168,7 @@ func (c *Client) do(ctx context.Context, r request, use func(*http.Response) err
 			return nil
 		}
 		if attempt >= len(c.opts.Backoff) || !r.passing(err) || ctx.Err() != nil {
-			return c.wrap(r, err)
+			return refusal(c.wrap(r, err))
 		}
 		if sleepErr := c.pause(ctx, c.wrap(r, err), c.opts.Backoff[attempt]); sleepErr != nil {
 			return c.wrap(r, sleepErr)

@@ -141,6 +141,8 @@ func hint(err error) error {
 		return fault.WithHint(err, "check MANTA_USER and MANTA_SUBUSER")
 	case e.Code == "InvalidHeader" && strings.Contains(e.Message, "skew"):
 		return fault.WithHint(err, "set this machine's clock")
+	case e.Code == "" && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden): // an answer to HEAD gives no reason
+		return fault.WithHint(err, "MANTA_KEY_ID names the key, MANTA_USER the account that must have its public half")
 	case e.Code == "SecureTransportRequired":
 		return fault.WithHint(err, "MANTA_URL=https://…")
 	}

@@ -50,7 +50,7 @@ func (d Deps) Updates(user, identity, channel string) (*imgapi.Client, error) {
 	places := sshsign.Places{Home: d.Getenv("HOME"), Agent: d.Getenv("SSH_AUTH_SOCK")}
 	sign, err := imgapi.SignAs(get("USER", user), get("IDENTITY", identity), places, d.Now)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("image server: UPDATES_IMGADM_IDENTITY: %w", err)
 	}
 	return imgapi.New(imgapi.Options{
 		URL: get("URL", imgapi.DefaultURL), Channel: channel, Transport: d.Transport, Insecure: insecure, Sign: sign, Sleep: d.Sleep,

@@ -55,7 +55,7 @@ func (ds *Dataset) inode(o *object) (inode, []value, error) {
 		return n, nil, err
 	}
 	for _, v := range vals {
-		a, ok := ds.sa.known[v.id]
+		a, ok := ds.sa.meaningOf(v.id)
 		if !ok {
 			continue
 		}

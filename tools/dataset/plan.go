@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/fstree"
 	"github.com/TritonDataCenter/engbld/tools/zstream"
@@ -19,7 +20,8 @@ type file struct {
 	keep   bool    // has base's number, GEN and data
 	num    uint64
 	parent *file
-	path   string // one of its names, for errors; "" where nothing changed
+	name   string // in parent, where it was found first
+	hidden bool   // an attribute directory or what is in it; name is words for errors
 	names  int
 	others []*file // directories of its names but the first
 	xattr  *file   // hidden attribute directory of a file that is not kept
@@ -95,7 +97,7 @@ func newPlan(ctx context.Context, base *Dataset, tree *fstree.Tree, opts Options
 			return nil, ctx.Err()
 		}
 		if err := p.attributes(f); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.path, err)
+			return nil, fmt.Errorf("%s: %w", f.path(), err)
 		}
 	}
 	return p, p.layouts.err
@@ -178,45 +180,63 @@ func (ds *Dataset) hidden(o *object) ([]zapEntry, uint64, error) {
 }
 
 // walk enters a node and what is below it.
-func (p *plan) walk(n *fstree.Node, parent *file, path string, depth int) error {
-	if f := p.byNode[n]; f != nil {
+func (p *plan) walk(n *fstree.Node, parent *file, name string, depth int) error {
+	f := &file{node: n, parent: parent, name: name, names: 1}
+	if parent == nil {
+		f.parent = f
+	}
+	if same := p.byNode[n]; same != nil {
 		if n.IsDir() {
-			return fmt.Errorf("%s: the directory is also %s", path, f.path)
+			return fmt.Errorf("%s: the directory is also %s", f.path(), same.path())
 		}
-		f.names++
-		f.others = append(f.others, parent)
+		same.names++
+		same.others = append(same.others, parent)
 		return nil
 	}
 	if len(p.files)%1024 == 0 && p.ctx.Err() != nil {
 		return p.ctx.Err()
 	}
 	if depth > maxDepth {
-		return fmt.Errorf("%s: more than %d directories below each other", path, maxDepth)
+		return fmt.Errorf("%s: more than %d directories below each other", f.path(), maxDepth)
 	}
-	f := &file{node: n, parent: parent, path: path, names: 1}
 	if err := checkNode(n); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	if parent == nil {
-		f.parent = f
+		return fmt.Errorf("%s: %w", f.path(), err)
 	}
 	p.byNode[n] = f
 	p.files = append(p.files, f)
 	if err := p.origin(f); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", f.path(), err)
 	}
 	if !n.IsDir() {
 		return nil
 	}
 	for _, name := range n.List() {
 		if !validName(name) {
-			return fmt.Errorf("%s: file name %q cannot be stored", path, name)
+			return fmt.Errorf("%s: file name %q cannot be stored", f.path(), name)
 		}
-		if err := p.walk(n.Child(name), f, path+"/"+name, depth+1); err != nil {
+		if err := p.walk(n.Child(name), f, name, depth+1); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// path is one of the file's names, for errors. It is put together only there:
+// paths would be a large part of what is in memory.
+func (f *file) path() string {
+	var parts []string
+	end := ""
+	for ; f.hidden; f = f.parent {
+		if end == "" {
+			end = f.name
+		}
+	}
+	for ; f.parent != f; f = f.parent {
+		parts = append(parts, f.name)
+	}
+	parts = append(parts, ".")
+	slices.Reverse(parts)
+	return strings.Join(parts, "/") + end
 }
 
 func checkNode(n *fstree.Node) error {
@@ -288,7 +308,7 @@ func (p *plan) settle() error {
 		if f.keep && f.node.IsDir() {
 			z, err := p.base.readZap(f.base.num)
 			if err != nil {
-				return fmt.Errorf("%s: %w", f.path, err)
+				return fmt.Errorf("%s: %w", f.path(), err)
 			}
 			f.fat, f.salt = z.fat, z.salt
 			f.entries = p.entriesDiffer(f, z)
@@ -305,7 +325,7 @@ func (p *plan) settle() error {
 			}
 			differs, err := p.differs(f)
 			if err != nil {
-				return fmt.Errorf("%s: %w", f.path, err)
+				return fmt.Errorf("%s: %w", f.path(), err)
 			}
 			if differs {
 				f.keep, again = false, true
@@ -330,7 +350,7 @@ func (p *plan) settle() error {
 			continue
 		}
 		if err := p.settleHidden(f); err != nil {
-			return fmt.Errorf("%s: attributes: %w", f.path, err)
+			return fmt.Errorf("%s: attributes: %w", f.path(), err)
 		}
 	}
 	return nil
@@ -350,17 +370,17 @@ func (p *plan) settleHidden(f *file) error {
 		}
 		return nil
 	}
-	enter := func(num uint64, parent *file, path string) (*file, error) {
+	enter := func(num uint64, parent *file, what string) (*file, error) {
 		n, err := p.base.fsNode(num)
 		if err != nil {
 			return nil, err
 		}
-		h := &file{node: n, base: p.base.objects[num], parent: parent, path: path, names: 1}
+		h := &file{node: n, base: p.base.objects[num], parent: parent, name: what, hidden: true, names: 1}
 		p.byNode[n] = h
 		p.files = append(p.files, h)
 		return h, nil
 	}
-	dir, err := enter(dirNum, f, f.path+" (attributes)")
+	dir, err := enter(dirNum, f, " (attributes)")
 	if err != nil {
 		return err
 	}
@@ -374,7 +394,7 @@ func (p *plan) settleHidden(f *file) error {
 	p.reached[dirNum] = dir.keep
 	for i := range members {
 		num := members[i].value & entryObject
-		m, err := enter(num, dir, f.path+" (attribute "+members[i].name+")")
+		m, err := enter(num, dir, " (attribute "+members[i].name+")")
 		if err != nil {
 			return err
 		}

@@ -60,9 +60,36 @@ var attrSwaps = [knownAttrs]uint8{
 // saTables are a file system's registry and layouts.
 type saTables struct {
 	length  map[uint16]uint16 // file system's id → length; 0 is variable
+	small   [64]smallAttr     // what length and known say of the ids in use
 	id      map[attr]uint16   // where the file system has the attribute
 	known   map[uint16]attr   // the other way round
 	layouts map[uint16][]uint16
+}
+
+// smallAttr is an attribute with a small id: looked up for every attribute of
+// every file, so not in a map.
+type smallAttr struct {
+	length  uint16
+	meaning attr
+	known   bool
+}
+
+// lengthOf is an attribute's length, 0 where it varies.
+func (t *saTables) lengthOf(id uint16) uint16 {
+	if int(id) < len(t.small) {
+		return t.small[id].length
+	}
+	return t.length[id]
+}
+
+// meaningOf tells which of the known attributes an id is.
+func (t *saTables) meaningOf(id uint16) (attr, bool) {
+	if int(id) < len(t.small) {
+		s := &t.small[id]
+		return s.meaning, s.known
+	}
+	a, ok := t.known[id]
+	return a, ok
 }
 
 const (
@@ -119,6 +146,11 @@ func newSATables(registry map[string]uint64, layouts []zapEntry) (saTables, erro
 		}
 		t.layouts[uint16(num)] = e.words
 	}
+	for id := range t.small {
+		s := &t.small[id]
+		s.length = t.length[uint16(id)]
+		s.meaning, s.known = t.known[uint16(id)]
+	}
 	return t, nil
 }
 
@@ -148,7 +180,7 @@ func (t *saTables) parse(out []value, b []byte) ([]value, error) {
 	at, vars := hdr, 0
 	for _, id := range ids {
 		at = (at + 7) &^ 7
-		n := int(t.length[id])
+		n := int(t.lengthOf(id))
 		if n == 0 {
 			if 6+2*vars+2 > hdr {
 				return nil, fmt.Errorf("%w: header of %d bytes for %d lengths", errSA, hdr, vars+1)
@@ -193,7 +225,7 @@ func (ds *Dataset) attributes(o *object) ([]value, error) {
 func (t *saTables) split(vals []value) int {
 	whole, vars := 0, 0
 	for _, v := range vals {
-		if t.length[v.id] == 0 {
+		if t.lengthOf(v.id) == 0 {
 			vars++
 		}
 		whole = (whole+7)&^7 + len(v.data)
@@ -203,7 +235,7 @@ func (t *saTables) split(vals []value) int {
 	}
 	at, vars := 0, 0
 	for i, v := range vals {
-		if t.length[v.id] == 0 {
+		if t.lengthOf(v.id) == 0 {
 			vars++
 		}
 		at = (at+7)&^7 + len(v.data)
@@ -235,7 +267,7 @@ func (t *saTables) buffer(vals []value, layout func([]uint16) uint16) []byte {
 	var lengths []uint16
 	for i, v := range vals {
 		ids[i] = v.id
-		if t.length[v.id] == 0 {
+		if t.lengthOf(v.id) == 0 {
 			lengths = append(lengths, uint16(len(v.data)))
 		}
 	}

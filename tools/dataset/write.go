@@ -148,7 +148,7 @@ func (e *emitter) emit() error {
 			err = e.systemZap(it)
 		case it.f != nil:
 			if err = e.file(it.f); err != nil {
-				err = fmt.Errorf("%s: %w", it.f.path, err)
+				err = fmt.Errorf("%s: %w", it.f.path(), err)
 			}
 		default:
 			// A run of numbers that are all in use, so that every receiver

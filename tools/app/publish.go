@@ -176,8 +176,8 @@ func (a *app) bitsDeps() bits.Deps {
 					return err
 				}
 			}
-			if !use.Publish {
-				return nil
+			if images, err := release.HasImages(req); err != nil || !images || !use.Publish {
+				return err
 			}
 			if err := a.remotes.open(ctx); err != nil {
 				return err

@@ -282,16 +282,18 @@ func TestRefusedUploads(t *testing.T) {
 	}
 
 	c.Run(t, []string{"TIMESTAMP=" + stampTime}, "make", theFlavor+"-buildimage")
-	plain := filepath.Join(t.TempDir(), "bits")
-	if err := os.MkdirAll(filepath.Join(plain, "x"), 0o777); err != nil {
-		t.Fatal(err)
+	plain, image := t.TempDir(), t.TempDir()
+	for _, name := range []string{filepath.Join(plain, "x.tar.gz"), filepath.Join(image, "x.zfs.gz")} {
+		if err := os.WriteFile(name, []byte("x"), 0o666); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := os.WriteFile(filepath.Join(plain, "x", "x.tar.gz"), []byte("x"), 0o666); err != nil {
+	if err := os.WriteFile(filepath.Join(image, "x.imgmanifest"), []byte(`{"v":2,"uuid":"00000000-0000-4000-8000-000000000001","name":"x","version":"1"}`), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	servers := []string{"ENGBLD_SANDBOX=", "MANTA_URL=" + store.URL(), "MANTA_USER=acct", "MANTA_KEY_ID=" + good,
 		"UPDATES_IMGADM_URL=" + images.ImageURL(), "UPDATES_IMGADM_USER=acct", "UPDATES_IMGADM_IDENTITY=" + good}
-	upload := []string{"-b", "main", "-d", "/public/x", "-n", "x", "-t", "main-1", "-D", plain}
+	upload := []string{"-b", "main", "-d", "/public/x", "-n", "x", "-t", "main-1", "-D"}
 	for _, tc := range []struct {
 		name     string
 		settings []string
@@ -312,7 +314,7 @@ func TestRefusedUploads(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			settings := append(slices.Clone(servers), tc.settings...)
-			args := append(slices.Clone(upload), tc.args...)
+			args := append(append(slices.Clone(upload), image), tc.args...)
 			_, stderr, code := c.Try(t, settings, "tools/engbld.sh", append([]string{"bits-upload"}, args...)...)
 			if code != tc.code {
 				t.Errorf("exit %d, want %d\n%s", code, tc.code, stderr)
@@ -331,14 +333,14 @@ func TestRefusedUploads(t *testing.T) {
 		})
 	}
 
-	// Nothing of this in the way, it is uploaded and, as there are no images, that is all.
-	c.Run(t, servers, "tools/bits-upload.sh", append(slices.Clone(upload), "-p")...)
+	// Nothing of this in the way, it is uploaded; as there are no images, the image server is not asked.
+	c.Run(t, append(slices.Clone(servers), "UPDATES_IMGADM_URL=http://127.0.0.1:9"), "tools/bits-upload.sh", append(slices.Clone(upload), plain, "-p")...)
 	if got := puts.Load(); got == 0 {
 		t.Error("nothing was uploaded")
 	}
 	// In the sandbox the same settings lead nowhere: its own servers are asked, with its own key.
 	n := puts.Load()
-	c.Run(t, append(slices.Clone(servers), "ENGBLD_SANDBOX=true"), "tools/bits-upload.sh", upload...)
+	c.Run(t, append(slices.Clone(servers), "ENGBLD_SANDBOX=true"), "tools/bits-upload.sh", append(slices.Clone(upload), plain)...)
 	if puts.Load() != n {
 		t.Error("the sandbox has put something into a real store")
 	}

@@ -14,6 +14,28 @@ import (
 // object store: it looks at the manifests that an upload would send, before
 // anything is sent. What is no manifest is passed over.
 func CheckUpload(req bits.Request) error {
+	return manifests(req, func(name string) error {
+		if m, err := readManifest(name); err == nil && m.Sandbox() {
+			return fault.WithHint(fault.Policy.Errorf("%s: image %s was made from the sandbox's made-up images, and the object store is a real one", name, m.UUID()),
+				"build it without ENGBLD_SANDBOX, upload it with ENGBLD_SANDBOX=true, or to a directory (ENGBLD_BITS_UPLOAD_LOCAL=true)")
+		}
+		return nil
+	})
+}
+
+// HasImages tells whether an upload would have something to publish.
+func HasImages(req bits.Request) (bool, error) {
+	found := errors.New("found")
+	err := manifests(req, func(string) error { return found })
+	if errors.Is(err, found) {
+		return true, nil
+	}
+	return false, err
+}
+
+// manifests calls visit with the name of each file that an upload would take for
+// a manifest.
+func manifests(req bits.Request, visit func(name string) error) error {
 	roots := []string{req.Dir}
 	if len(req.Subdirs) > 0 {
 		roots = nil
@@ -27,7 +49,7 @@ func CheckUpload(req bits.Request) error {
 			case errors.Is(err, fs.ErrNotExist) && name == root:
 				return nil
 			case err != nil:
-				return fault.Step.Errorf("looking for images of the sandbox: %w", err)
+				return fault.Step.Errorf("looking for images to upload: %w", err)
 			case strings.HasPrefix(d.Name(), ".engbld-"):
 				if d.IsDir() {
 					return fs.SkipDir
@@ -36,11 +58,7 @@ func CheckUpload(req bits.Request) error {
 			case !d.Type().IsRegular() || !strings.HasSuffix(d.Name(), "manifest"):
 				return nil
 			}
-			if m, err := readManifest(name); err == nil && m.Sandbox() {
-				return fault.WithHint(fault.Policy.Errorf("%s: image %s was made from the sandbox's made-up images, and the object store is a real one", name, m.UUID()),
-					"build it without ENGBLD_SANDBOX, upload it with ENGBLD_SANDBOX=true, or to a directory (ENGBLD_BITS_UPLOAD_LOCAL=true)")
-			}
-			return nil
+			return visit(name)
 		})
 		if err != nil {
 			return err

@@ -31,14 +31,26 @@ type job struct {
 	Sweep bool   // no build, just what the beginning of one cleans up
 	At    int    // number of the command at which something happens; -1 is never
 	When  string // before, during or after it
-	What  string // error, or a signal's number
+	What  string // error, wait, or the name of a signal
 }
 
-const jobVar = "ENGBLD_TEST_JOB"
+const (
+	jobVar = "ENGBLD_TEST_JOB"
+	cliVar = "ENGBLD_TEST_CLI" // the process is the engbld command
+)
 
 func TestMain(m *testing.M) {
 	if raw := os.Getenv(jobVar); raw != "" {
 		os.Exit(doJob(raw))
+	}
+	if os.Getenv(cliVar) != "" {
+		env, err := app.OSEnv()
+		if err != nil {
+			os.Exit(99)
+		}
+		ctx, stop := app.WithSignals(context.Background())
+		defer stop()
+		os.Exit(app.Main(ctx, env, os.Args[1:]))
 	}
 	os.Exit(m.Run())
 }
@@ -169,6 +181,9 @@ func (r *trouble) happen(ctx context.Context) error {
 	switch r.What {
 	case "error":
 		return errors.New("trouble")
+	case "wait":
+		time.Sleep(time.Second)
+		return nil
 	case "SIGINT":
 		sig = syscall.SIGINT
 	case "SIGTERM":

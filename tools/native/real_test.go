@@ -138,6 +138,42 @@ func TestNativeOnZFS(t *testing.T) {
 		}
 		p.nothingLeft(t, j, before)
 	})
+	t.Run("two at once", func(t *testing.T) {
+		p.zfs(t, "destroy", "-r", p.set)
+		p.zfs(t, "create", p.set)
+		one, two := p.inFreshOut(t, j), p.inFreshOut(t, j)
+		one.Log, two.Log = filepath.Join(p.dir, "log1"), filepath.Join(p.dir, "log2")
+		one.At, one.When, one.What = 2, "after", "wait" // the first receive
+		done := make(chan string, 1)
+		go func() {
+			code, story := one.run(t)
+			done <- fmt.Sprintf("exit code %d\n%s", code, story)
+		}()
+		for deadline := time.Now().Add(5 * time.Second); !slices.Contains(entries(t, j.State), "image-"+firstUUID+".lock"); {
+			if time.Now().After(deadline) {
+				t.Fatal("the first build does not begin")
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		code, story := two.run(t)
+		if first := <-done; code != 0 || !strings.HasPrefix(first, "exit code 0\n") {
+			t.Errorf("exit code %d\n%s\nthe other: %s", code, story, first)
+		}
+		if !strings.Contains(story, "another build imports") || strings.Contains(story, "cleaning up what") {
+			t.Errorf("%s", story)
+		}
+		received := 0
+		for _, l := range append(one.log(t), two.log(t)...) {
+			if strings.HasPrefix(l, "zfs receive") {
+				received++
+			}
+		}
+		if received != 2 {
+			t.Errorf("%d images were received, want 2", received)
+		}
+		p.nothingLeft(t, one, before)
+		p.nothingLeft(t, two, before)
+	})
 	t.Run("what is not ours stays", func(t *testing.T) {
 		p.zfs(t, "create", p.set+"/somebody")
 		defer p.zfs(t, "destroy", p.set+"/somebody")

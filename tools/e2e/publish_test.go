@@ -291,6 +291,11 @@ func TestRefusedUploads(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(image, "x.imgmanifest"), []byte(`{"v":2,"uuid":"00000000-0000-4000-8000-000000000001","name":"x","version":"1"}`), 0o666); err != nil {
 		t.Fatal(err)
 	}
+	orphan := t.TempDir()
+	if err := os.WriteFile(filepath.Join(orphan, "x.imgmanifest"), []byte(`{"v":2,"uuid":"00000000-0000-4000-8000-000000000001","owner":"00000000-0000-0000-0000-000000000000",
+		"name":"x","version":"1","type":"zone-dataset","os":"smartos","origin":"00000000-0000-4000-8000-000000000002"}`), 0o666); err != nil {
+		t.Fatal(err)
+	}
 	servers := []string{"ENGBLD_SANDBOX=", "MANTA_URL=" + store.URL(), "MANTA_USER=acct", "MANTA_KEY_ID=" + good,
 		"UPDATES_IMGADM_URL=" + images.ImageURL(), "UPDATES_IMGADM_USER=acct", "UPDATES_IMGADM_IDENTITY=" + good}
 	upload := []string{"-b", "main", "-d", "/public/x", "-n", "x", "-t", "main-1", "-D"}
@@ -307,6 +312,8 @@ func TestRefusedUploads(t *testing.T) {
 		{"image server's default key is missing", []string{"UPDATES_IMGADM_IDENTITY="}, []string{"-p"}, 6, []string{"automation.id_rsa"}},
 		{"key of a kind no image server takes", []string{"UPDATES_IMGADM_IDENTITY=" + ed}, []string{"-p"}, 6, []string{"ed25519"}},
 		{"unknown channel", []string{"UPDATES_IMGADM_CHANNEL=nightly"}, []string{"-p"}, 2, []string{"nightly", "experimental"}},
+		{"manifest that is none", nil, []string{"-p"}, 2, []string{"x.imgmanifest", "type"}},
+		{"origin that is not there", nil, []string{"-p", "-D", orphan}, 5, []string{"engbld release prereq 00000000-0000-4000-8000-000000000002"}},
 		{"offline", []string{"ENGBLD_OFFLINE=true"}, nil, 5, []string{"ENGBLD_OFFLINE"}},
 		{"object store does not know the key", []string{"MANTA_KEY_ID=" + wrong}, nil, 5, []string{"403", store.URL()}},
 		{"no key for the object store", []string{"MANTA_KEY_ID="}, nil, 2, []string{"MANTA_KEY_ID", "id_rsa.pub"}},

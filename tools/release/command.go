@@ -66,8 +66,8 @@ const (
 )
 
 // Ready finds out, before an upload, whether its images could be published:
-// the server answers and knows us, and has the channel. A server that asks for
-// no signatures says nothing of us, which is fine.
+// the server answers and knows us, has the channel, and the images' origins.
+// A server that asks for no signatures says nothing of us, which is fine.
 func (d Deps) Ready(ctx context.Context, req bits.Request) error {
 	channel := d.uploadChannel(req)
 	c, err := d.Updates(automationUser, automationKey, channel)
@@ -77,7 +77,43 @@ func (d Deps) Ready(ctx context.Context, req bits.Request) error {
 	if _, err := c.Ping(ctx); err != nil {
 		return err
 	}
-	return known(ctx, c, []string{channel})
+	if err := known(ctx, c, []string{channel}); err != nil {
+		return err
+	}
+	return d.originsReady(ctx, c, req)
+}
+
+// originsReady looks at each manifest, and for the origins that are not uploaded
+// with it.
+func (d Deps) originsReady(ctx context.Context, c *imgapi.Client, req bits.Request) error {
+	ours := make(map[string]bool)
+	var origins []string
+	err := manifests(req, func(name string) error {
+		m, err := readManifest(name)
+		if err != nil || m.UUID() == "" {
+			return err
+		}
+		if err := m.Validate(); err != nil {
+			return fault.Usage.Errorf("%s: %w", name, err)
+		}
+		ours[m.UUID()] = true
+		if o := m.Origin(); o != "" && !slices.Contains(origins, o) {
+			origins = append(origins, o)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, o := range origins {
+		if ours[o] {
+			continue
+		}
+		if _, err := Chain(ctx, c, o); err != nil {
+			return originMissing(err, o)
+		}
+	}
+	return nil
 }
 
 func (d Deps) uploadChannel(req bits.Request) string {

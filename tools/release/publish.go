@@ -127,11 +127,16 @@ func originSteps(ctx context.Context, c *imgapi.Client, origins []string) ([]Ste
 		channel = list[i].Name
 	}
 	steps, err := PlanAdd(ctx, c, origins, "", []string{channel})
+	return steps, originMissing(err, origins[0])
+}
+
+// originMissing says of an error that tells of a missing image that it is needed.
+func originMissing(err error, origin string) error {
 	var e *imgapi.Error
 	if errors.As(err, &e) && errors.Is(err, fs.ErrNotExist) {
-		return nil, fault.WithHint(fmt.Errorf("the origin of what is to be published must be there first: %w", err), "engbld release prereq %s", origins[0])
+		return fault.WithHint(fmt.Errorf("the origin of what is to be published must be there first: %w", err), "engbld release prereq %s", origin)
 	}
-	return steps, err
+	return err
 }
 
 // originsFirst sorts images so that origins come before what needs them.

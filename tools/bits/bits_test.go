@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -297,5 +298,41 @@ func TestCommand(t *testing.T) {
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: error %v", tt.name, err)
 		}
+	}
+}
+
+// What is asked before an upload can end it; nothing is in the store then.
+func TestCommandBefore(t *testing.T) {
+	t.Parallel()
+	from, dest := t.TempDir(), filepath.Join(t.TempDir(), "dest")
+	if err := os.WriteFile(filepath.Join(from, "x"), []byte("x"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	no := errors.New("no")
+	var got bits.Use
+	var req bits.Request
+	cmd := bits.Command(bits.Deps{
+		Publish: func(context.Context, bits.Store, bits.Request, *bits.Result) error { t.Error("published"); return nil },
+		Open:    func(context.Context, string) (bits.Store, error) { t.Error("a store was opened"); return nil, no },
+		Before: func(_ context.Context, r bits.Request, use bits.Use) error {
+			got, req = use, r
+			return no
+		},
+	})
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	for _, tc := range []struct {
+		flag string
+		want bits.Use
+	}{{"-L", bits.Use{Local: true}}, {"-p", bits.Use{Publish: true}}} {
+		cmd.SetArgs([]string{"-b", "main", "-d", dest, "-n", "x", "-D", from, "-t", "s", tc.flag, "-L=" + fmt.Sprint(tc.want.Local)})
+		if err := cmd.Execute(); !errors.Is(err, no) {
+			t.Errorf("%s: %v", tc.flag, err)
+		}
+		if got != tc.want || req.Dir != from || req.Branch != "main" {
+			t.Errorf("%s: asked about %+v, %+v", tc.flag, got, req)
+		}
+	}
+	if _, err := os.Stat(dest); err == nil {
+		t.Error("something was uploaded")
 	}
 }

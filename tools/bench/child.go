@@ -61,6 +61,6 @@ func child(ctx context.Context, name string, input []byte, profiles string, stdo
 	if err != nil {
 		return err
 	}
-	s := sample{Seconds: time.Since(start).Seconds(), CPU: (cpuTime() - cpu).Seconds(), Size: size, Work: amount}
+	s := sample{Seconds: time.Since(start).Seconds(), CPU: (cpuTime() - cpu).Seconds(), Size: size, Work: amount, Peak: highWater("self")}
 	return json.NewEncoder(stdout).Encode(s)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 
 	"github.com/TritonDataCenter/engbld/tools/build"
 	"github.com/TritonDataCenter/engbld/tools/dataset"
@@ -69,6 +70,7 @@ func (g growthInput) make(ctx context.Context) error {
 }
 
 func growthWork(ctx context.Context, in growthInput) (measuredFunc, error) {
+	debug.SetMemoryLimit(850 << 20) // as the program's main has it
 	f, err := os.Open(in.stream())
 	if err != nil {
 		return nil, err

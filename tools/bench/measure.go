@@ -176,11 +176,18 @@ func command(ctx context.Context, dir string, env []string, name string, args ..
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	start := time.Now()
-	err := cmd.Run()
+	err := cmd.Start()
+	var largest func() int64
+	if err == nil {
+		largest = watch(cmd)
+		err = cmd.Wait()
+	}
 	s := sample{Seconds: time.Since(start).Seconds()}
+	if largest != nil {
+		s.Peak = largest()
+	}
 	if cmd.ProcessState != nil {
 		s.CPU = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
-		s.Peak = peak(cmd.ProcessState)
 	}
 	if err != nil {
 		return s, fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, tail(stderr.String()))
@@ -219,7 +226,6 @@ func (b *bench) self(ctx context.Context, cpus int, work string, input any) (sam
 	if err := json.Unmarshal(stdout.Bytes(), &s); err != nil {
 		return s, err
 	}
-	s.Peak = peak(cmd.ProcessState)
 	return s, nil
 }
 

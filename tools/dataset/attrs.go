@@ -69,8 +69,8 @@ func (p *plan) wanted(f *file, in *inode, vals []value, number func(*file) uint6
 		a.u64(attrACLCount, uint64(len(acl)/8))
 		a.set(attrACEs, acl)
 	}
-	if f.xattr != nil {
-		a.u64(attrXattr, number(f.xattr))
+	if dir := f.rarely().xattr; dir != nil {
+		a.u64(attrXattr, number(dir))
 	}
 	if n.IsSymlink() {
 		a.set(attrSymlink, []byte(n.Target))
@@ -93,7 +93,7 @@ func sameValues(a, b []value) bool {
 // a name there, else the first one in walk order.
 func (p *plan) parentOf(f *file, in *inode, number func(*file) uint64) uint64 {
 	if f.base != nil && f.names > 1 && !f.node.IsDir() {
-		for _, d := range append(f.others, f.parent) {
+		for _, d := range append(slices.Clone(f.rarely().others), f.parent) {
 			if d.keep && d.base.num == in.parent {
 				return in.parent
 			}

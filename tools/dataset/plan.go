@@ -17,20 +17,82 @@ import (
 type file struct {
 	node   *fstree.Node
 	base   *object // what it comes from; nil: made since
-	keep   bool    // has base's number, GEN and data
 	num    uint64
 	parent *file
-	name   string // in parent, where it was found first
-	hidden bool   // an attribute directory or what is in it; name is words for errors
-	names  int
-	others []*file // directories of its names but the first
-	xattr  *file   // hidden attribute directory of a file that is not kept
+	name   string   // in parent, where it was found first
+	record *buffers // nil: no record needed
+	few    *rare    // see rare
+	names  int32
 
+	keep    bool // has base's number, GEN and data
+	hidden  bool // an attribute directory or what is in it; name is words for errors
 	entries bool // a directory whose entries must be written
 	fat     bool // its ZAP in the base is a fat one
-	salt    uint64
-	bonus   []byte // nil: no record needed
-	spill   []byte
+}
+
+// buffers are the attributes of an object that has a record.
+type buffers struct{ bonus, spill []byte }
+
+// rare is what few files have: there may be a million of them.
+type rare struct {
+	others []*file // directories of its names but the first
+	xattr  *file   // hidden attribute directory of a file that is not kept
+	salt   uint64  // of a directory's ZAP in the base
+}
+
+// rare may be changed; what a file without one has is all zero.
+func (f *file) rare() *rare {
+	if f.few == nil {
+		f.few = &rare{}
+	}
+	return f.few
+}
+
+func (f *file) rarely() rare {
+	if f.few == nil {
+		return rare{}
+	}
+	return *f.few
+}
+
+// reachedSet remembers which of a dataset's objects have names, or belong to one
+// that has, and whether they are kept. Numbers mostly lie close together.
+type reachedSet struct {
+	dense []uint8 // by number: 0 not reached, 1 reached, 2 kept
+	other map[uint64]uint8
+}
+
+func newReachedSet(numbers []uint64) reachedSet {
+	n := uint64(len(numbers))
+	if n > 0 && numbers[n-1] < 8*n+4096 {
+		return reachedSet{dense: make([]uint8, numbers[n-1]+1)}
+	}
+	return reachedSet{other: make(map[uint64]uint8)}
+}
+
+func (r *reachedSet) set(num uint64, kept bool) {
+	v := uint8(1)
+	if kept {
+		v = 2
+	}
+	if num < uint64(len(r.dense)) {
+		r.dense[num] = v
+		return
+	}
+	if r.other == nil {
+		r.other = make(map[uint64]uint8)
+	}
+	r.other[num] = v
+}
+
+func (r *reachedSet) get(num uint64) (kept, reached bool) {
+	var v uint8
+	if num < uint64(len(r.dense)) {
+		v = r.dense[num]
+	} else {
+		v = r.other[num]
+	}
+	return v == 2, v > 0
 }
 
 // plan decides which objects a stream holds.
@@ -41,9 +103,9 @@ type plan struct {
 	opts     Options
 	files    []*file // in walk order, hidden ones behind their owners
 	byNode   map[*fstree.Node]*file
-	reached  map[uint64]bool // base's objects that have names, or belong to one; true: kept
-	gen      uint64          // of new objects
-	projects bool            // new files get a project id, since base's root has one
+	reached  reachedSet
+	gen      uint64 // of new objects
+	projects bool   // new files get a project id, since base's root has one
 	root     *file
 	layouts  layoutTable
 }
@@ -51,7 +113,7 @@ type plan struct {
 func newPlan(ctx context.Context, base *Dataset, tree *fstree.Tree, opts Options, full bool) (*plan, error) {
 	p := &plan{
 		ctx: ctx, base: base, full: full, opts: opts,
-		byNode: make(map[*fstree.Node]*file), reached: make(map[uint64]bool),
+		byNode: make(map[*fstree.Node]*file), reached: newReachedSet(base.numbers),
 	}
 	if opts.Now.Nsec < 0 || opts.Now.Nsec >= 1e9 {
 		return nil, fmt.Errorf("the time has %d nanoseconds", opts.Now.Nsec)
@@ -105,10 +167,10 @@ func newPlan(ctx context.Context, base *Dataset, tree *fstree.Tree, opts Options
 
 // reach marks everything that can be found from directory num on.
 func (p *plan) reach(num uint64, depth int) error {
-	if _, again := p.reached[num]; again {
+	if _, again := p.reached.get(num); again {
 		return fmt.Errorf("directory %d is found twice", num)
 	}
-	p.reached[num] = false
+	p.reached.set(num, false)
 	if depth > maxDepth {
 		return fmt.Errorf("more than %d directories below each other", maxDepth)
 	}
@@ -128,8 +190,8 @@ func (p *plan) reach(num uint64, depth int) error {
 			}
 			err = p.reachXattr(o)
 		default:
-			if _, again := p.reached[child]; !again {
-				p.reached[child] = false
+			if _, again := p.reached.get(child); !again {
+				p.reached.set(child, false)
 				err = p.reachXattr(o)
 			}
 		}
@@ -149,9 +211,9 @@ func (p *plan) reachXattr(o *object) error {
 	if err != nil || dir == 0 {
 		return err
 	}
-	p.reached[dir] = false
+	p.reached.set(dir, false)
 	for i := range members {
-		p.reached[members[i].value&entryObject] = false
+		p.reached.set(members[i].value&entryObject, false)
 	}
 	return nil
 }
@@ -190,7 +252,7 @@ func (p *plan) walk(n *fstree.Node, parent *file, name string, depth int) error 
 			return fmt.Errorf("%s: the directory is also %s", f.path(), same.path())
 		}
 		same.names++
-		same.others = append(same.others, parent)
+		same.rare().others = append(same.rare().others, parent)
 		return nil
 	}
 	if len(p.files)%1024 == 0 && p.ctx.Err() != nil {
@@ -270,7 +332,7 @@ func (p *plan) origin(f *file) error {
 	if p.full || n.Base == 0 {
 		return nil
 	}
-	kept, named := p.reached[n.Base]
+	kept, named := p.reached.get(n.Base)
 	o := p.base.objects[n.Base]
 	if !named || kept || !o.isFile() {
 		return nil // not of this base, or another copy of the node came first
@@ -292,7 +354,7 @@ func (p *plan) origin(f *file) error {
 		f.keep = n.Rdev == in.rdev
 	}
 	if f.keep {
-		p.reached[o.num] = true
+		p.reached.set(o.num, true)
 	}
 	return nil
 }
@@ -310,7 +372,7 @@ func (p *plan) settle() error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", f.path(), err)
 			}
-			f.fat, f.salt = z.fat, z.salt
+			f.fat, f.rare().salt = z.fat, z.salt
 			f.entries = p.entriesDiffer(f, z)
 		}
 		if f.keep && (!f.base.standsAlone() || len(f.base.bonus) > bonusRoom-8*maxTrivial) {
@@ -329,7 +391,7 @@ func (p *plan) settle() error {
 			}
 			if differs {
 				f.keep, again = false, true
-				p.reached[f.base.num] = false
+				p.reached.set(f.base.num, false)
 			}
 		}
 		// Files given up above are found in their directories here.
@@ -364,9 +426,9 @@ func (p *plan) settleHidden(f *file) error {
 		return err
 	}
 	if f.keep {
-		p.reached[dirNum] = true
+		p.reached.set(dirNum, true)
 		for i := range members {
-			p.reached[members[i].value&entryObject] = true
+			p.reached.set(members[i].value&entryObject, true)
 		}
 		return nil
 	}
@@ -384,14 +446,14 @@ func (p *plan) settleHidden(f *file) error {
 	if err != nil {
 		return err
 	}
-	f.xattr = dir
+	f.rare().xattr = dir
 	z, err := p.base.readZap(dirNum)
 	if err != nil {
 		return err
 	}
-	dir.fat, dir.salt = z.fat, z.salt
+	dir.fat, dir.rare().salt = z.fat, z.salt
 	dir.keep = dir.base.standsAlone()
-	p.reached[dirNum] = dir.keep
+	p.reached.set(dirNum, dir.keep)
 	for i := range members {
 		num := members[i].value & entryObject
 		m, err := enter(num, dir, " (attribute "+members[i].name+")")
@@ -399,7 +461,7 @@ func (p *plan) settleHidden(f *file) error {
 			return err
 		}
 		m.keep = dir.keep || m.base.standsAlone()
-		p.reached[num] = m.keep
+		p.reached.set(num, m.keep)
 		dir.entries = dir.entries || !m.keep
 		dir.node.Add(members[i].name, m.node)
 	}
@@ -495,8 +557,9 @@ func (p *plan) attributes(f *file) error {
 	}) {
 		return nil
 	}
-	f.bonus, f.spill, err = p.base.sa.build(want, p.layouts.number)
-	if err == nil && f.keep && f.spill != nil {
+	f.record = &buffers{}
+	f.record.bonus, f.record.spill, err = p.base.sa.build(want, p.layouts.number)
+	if err == nil && f.keep && f.record.spill != nil {
 		err = errors.New("its attributes have outgrown its object")
 	}
 	return err

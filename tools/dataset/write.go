@@ -126,12 +126,12 @@ func (e *emitter) emit() error {
 	p := e.plan
 	var items []item
 	for _, f := range p.files {
-		if f.bonus != nil {
+		if f.record != nil {
 			items = append(items, item{num: f.num, f: f})
 		}
 	}
-	for num, kept := range p.reached {
-		if !kept {
+	for _, num := range p.base.numbers {
+		if kept, reached := p.reached.get(num); reached && !kept {
 			items = append(items, item{num: num})
 		}
 	}
@@ -277,7 +277,7 @@ func (e *emitter) file(f *file) error {
 		o := f.base
 		bs := uint64(o.blksz)
 		end := max(o.blocks(), 1, (uint64(f.node.Size())+bs-1)/bs)
-		e.w.Object(f.num, uint32(o.typ), zstream.TypeSA, o.blksz, f.bonus)
+		e.w.Object(f.num, uint32(o.typ), zstream.TypeSA, o.blksz, f.record.bonus)
 		if end < math.MaxUint64/bs {
 			e.w.FreeFrom(end * bs)
 		}
@@ -286,8 +286,8 @@ func (e *emitter) file(f *file) error {
 			return err
 		}
 	}
-	if f.spill != nil {
-		e.w.Spill(f.spill)
+	if f.record.spill != nil {
+		e.w.Spill(f.record.spill)
 	}
 	return nil
 }
@@ -299,7 +299,7 @@ func (e *emitter) directory(f *file) error {
 		child := f.node.Child(name)
 		entries[i] = zapEntry{name: name, value: e.plan.byNode[child].num | uint64(child.Type()>>12)<<entryType}
 	}
-	salt, fatSize := f.salt, fatBlock
+	salt, fatSize := f.rarely().salt, fatBlock
 	if salt == 0 {
 		salt = newSalt(f.num)
 	}
@@ -310,7 +310,7 @@ func (e *emitter) directory(f *file) error {
 	if err != nil {
 		return err
 	}
-	e.w.Object(f.num, zstream.TypeDirectory, zstream.TypeSA, uint32(z.size), f.bonus)
+	e.w.Object(f.num, zstream.TypeDirectory, zstream.TypeSA, uint32(z.size), f.record.bonus)
 	e.zapBlocks(zstream.TypeDirectory, z)
 	return nil
 }
@@ -323,7 +323,7 @@ func (e *emitter) data(f *file) error {
 		size = f.node.Size()
 	}
 	bs := min(max((size+511)&^511, 512), zstream.MaxBlock)
-	e.w.Object(f.num, zstream.TypePlainFile, zstream.TypeSA, uint32(bs), f.bonus)
+	e.w.Object(f.num, zstream.TypePlainFile, zstream.TypeSA, uint32(bs), f.record.bonus)
 	e.w.FreeFrom(uint64(max((size+bs-1)/bs, 1)) * uint64(bs))
 	sparse, _ := f.node.Content.(interface{ nextData(int64) int64 })
 	for off := int64(0); off < size; off += bs {

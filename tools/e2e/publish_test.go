@@ -149,12 +149,10 @@ func buildComponent(t *testing.T, eng *checkout.Clone, base string) {
 	if err := checkout.Commit(c.Dir); err != nil {
 		t.Fatal(err)
 	}
-	i := slices.IndexFunc(eng.Env, func(v string) bool { return strings.HasPrefix(v, "ENGBLD_SANDBOX_DIR=") })
-	_, state, _ := strings.Cut(eng.Env[i], "=")
-	for _, cache := range []string{"images", "packages", "records"} {
-		if err := os.RemoveAll(filepath.Join(state, cache)); err != nil {
-			t.Fatal(err)
-		}
+	// The sandbox's servers keep their state; its image cache begins anew.
+	c.Run(t, nil, "deps/eng/tools/engbld.sh", "cache", "prune", "--all")
+	if du := c.Run(t, nil, "deps/eng/tools/engbld.sh", "cache", "du"); !strings.Contains(du, "0 images") {
+		t.Fatalf("the cache is not empty:\n%s", du)
 	}
 	stdout, stderr, code := c.Try(t, []string{"TIMESTAMP=" + stampTime, "ENGBLD_BITS_UPLOAD_IMGAPI=true"}, "make", "all", "release", "publish", "buildimage", "bits-upload")
 	if code != 0 {

@@ -26,7 +26,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		t.Fatalf("exit code %d\n%s", code, story)
 	}
 	commands := j.log(t)
-	every, cell := 29, 0
+	every, cell := 47, 0
 	if os.Getenv(fullVar) == "1" {
 		every = 1
 	}

@@ -46,6 +46,7 @@ func inPool(t *testing.T) *pool {
 	if os.Getenv(insideVar) != "" {
 		return startPool(t)
 	}
+	t.Parallel()
 	tools, err := fuseTools()
 	if err != nil {
 		if os.Getenv(requireVar) == "1" {

@@ -164,15 +164,7 @@ func readState(dir, id string) (*state, error) {
 		return s, nil // nothing had been made yet, or all is gone
 	}
 	if err == nil {
-		err = json.Unmarshal(raw, s)
-	}
-	if err == nil && s.ID != id {
-		err = fmt.Errorf("it is of build %q", s.ID)
-	}
-	for _, e := range s.Entries {
-		if err == nil && !s.ours(e) {
-			err = fmt.Errorf("it names %s %q", e.Kind, e.Target)
-		}
+		err = s.parse(raw)
 	}
 	if err != nil {
 		lock.Release()
@@ -182,11 +174,31 @@ func readState(dir, id string) (*state, error) {
 	return s, nil
 }
 
+// parse reads what a build wrote of itself, and accepts nothing that is not its own.
+func (s *state) parse(raw []byte) error {
+	id := s.ID
+	if err := json.Unmarshal(raw, s); err != nil {
+		return err
+	}
+	if s.ID != id {
+		return fmt.Errorf("it is of build %q", s.ID)
+	}
+	for _, e := range s.Entries {
+		if !s.ours(e) {
+			return fmt.Errorf("it names %s %q", e.Kind, e.Target)
+		}
+	}
+	return nil
+}
+
 // ours tells whether a state may name an entry: paths below the mount point of
 // that build, datasets right below the delegated one.
 func (s *state) ours(e entry) bool {
 	m := s.mountpoint()
 	parent, name, ok := cutLast(e.Target)
+	for part := range strings.SplitSeq(s.Dataset, "/") {
+		ok = ok && validName(part)
+	}
 	switch e.Kind {
 	case kindDir:
 		return e.Target == m

@@ -14,7 +14,7 @@ import (
 // number of a file.
 func (p *plan) wanted(f *file, in *inode, vals []value, number func(*file) uint64) []value {
 	n := f.node
-	a := attrList{sa: &p.base.sa, vals: slices.Clone(vals)}
+	a := attrList{sa: &p.base.sa, vals: append(p.room.want[:0], vals...)}
 	isNew := f.base == nil
 	mode, size, links := uint64(n.Mode), uint64(n.Size()), uint64(f.names)
 	if n.IsDir() {
@@ -81,6 +81,10 @@ func (p *plan) wanted(f *file, in *inode, vals []value, number func(*file) uint6
 	}
 	if a.err != nil && p.layouts.err == nil {
 		p.layouts.err = a.err
+	}
+	p.room.want = a.vals[:0] // as large as it has become
+	if vals != nil {
+		p.room.vals = vals[:0]
 	}
 	return a.vals
 }
@@ -154,8 +158,20 @@ func (a *attrList) set(k attr, data []byte) {
 	a.vals = append(a.vals, value{id, data})
 }
 
-func (a *attrList) u64(k attr, v uint64)       { a.set(k, le.AppendUint64(nil, v)) }
-func (a *attrList) time(k attr, t fstree.Time) { a.set(k, timeBytes(t)) }
+func (a *attrList) u64(k attr, v uint64) {
+	if i := a.at(k); i >= 0 && len(a.vals[i].data) == 8 && le.Uint64(a.vals[i].data) == v {
+		return // as most are
+	}
+	a.set(k, le.AppendUint64(nil, v))
+}
+
+func (a *attrList) time(k attr, t fstree.Time) {
+	if i := a.at(k); i >= 0 && len(a.vals[i].data) == 16 && timeOf(a.vals[i].data) == t {
+		return
+	}
+	a.set(k, timeBytes(t))
+}
+
 func (a *attrList) drop(k attr) {
 	if i := a.at(k); i >= 0 {
 		a.vals = slices.Delete(a.vals, i, i+1)

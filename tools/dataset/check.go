@@ -165,7 +165,7 @@ func (c *checker) directoryEntry(num, dir uint64, typ uint64, path string, depth
 		c.seen[num] = s
 	}
 	s.names++
-	in, _, err := ds.inode(o)
+	in, err := ds.stat(o)
 	if err != nil {
 		c.problem(num, path, "%v", err)
 		return

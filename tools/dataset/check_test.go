@@ -39,7 +39,7 @@ func TestCheckDamage(t *testing.T) {
 	t.Parallel()
 	setInt := func(a attr, v uint64) func(*Dataset, *object) {
 		return func(ds *Dataset, o *object) {
-			vals, err := ds.attributes(o)
+			vals, err := ds.attributes(o, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,7 +71,7 @@ func TestCheckDamage(t *testing.T) {
 		{"magic", "root/etc/motd", func(ds *Dataset, o *object) { o.bonus[0] ^= 1 }, "no magic number"},
 		{"layout", "root/etc/motd", func(ds *Dataset, o *object) { o.bonus[4] ^= 0x40 }, "layout 66 does not exist"},
 		{"time", "root/etc/motd", func(ds *Dataset, o *object) {
-			vals, _ := ds.attributes(o)
+			vals, _ := ds.attributes(o, nil)
 			l := attrList{sa: &ds.sa, vals: vals}
 			le.PutUint64(l.vals[l.at(attrMTime)].data[8:], 1e9)
 		}, "a time with 1000000000 nanoseconds"},

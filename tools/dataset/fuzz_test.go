@@ -122,7 +122,7 @@ func FuzzNvlist(f *testing.F) {
 	ds := open(f, "large-dnode")
 	for _, num := range ds.numbers {
 		if o := ds.objects[num]; o.isFile() {
-			if in, _, err := ds.inode(o); err == nil && in.holds(attrDXattr) {
+			if in, err := ds.stat(o); err == nil && in.holds(attrDXattr) {
 				f.Add(in.dxattr)
 			}
 		}

@@ -27,7 +27,7 @@ func (ds *Dataset) Info(num uint64) (Info, error) {
 	if o == nil {
 		return Info{}, fmt.Errorf("object %d does not exist", num)
 	}
-	in, _, err := ds.inode(o)
+	in, err := ds.stat(o)
 	if err != nil {
 		return Info{}, err
 	}

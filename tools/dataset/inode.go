@@ -44,13 +44,21 @@ func timeBytes(t fstree.Time) []byte {
 	return le.AppendUint64(le.AppendUint64(nil, uint64(t.Sec)), uint64(t.Nsec))
 }
 
-// inode reads an object's attributes.
-func (ds *Dataset) inode(o *object) (inode, []value, error) {
+// stat reads an object's attributes.
+func (ds *Dataset) stat(o *object) (inode, error) {
+	var room [16]value
+	n, _, err := ds.inode(o, room[:0])
+	return n, err
+}
+
+// inode is stat, and returns the attributes as they are stored; room is used
+// for them.
+func (ds *Dataset) inode(o *object, room []value) (inode, []value, error) {
 	var n inode
 	if o.bonusType != zstream.TypeSA {
 		return n, nil, fmt.Errorf("object %d has a bonus buffer of type %d", o.num, o.bonusType)
 	}
-	vals, err := ds.attributes(o)
+	vals, err := ds.attributes(o, room)
 	if err != nil {
 		return n, nil, err
 	}

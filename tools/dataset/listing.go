@@ -99,7 +99,7 @@ func (l *lister) line(path string, n *fstree.Node) (string, error) {
 		fmt.Fprintf(&b, " rdev=0x%x", n.Rdev)
 	}
 	if l.Base != nil && n.Base != 0 && l.Base.objects[n.Base] != nil {
-		in, _, err := l.Base.inode(l.Base.objects[n.Base])
+		in, err := l.Base.stat(l.Base.objects[n.Base])
 		if err != nil {
 			return "", err
 		}

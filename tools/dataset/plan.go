@@ -108,6 +108,7 @@ type plan struct {
 	projects bool   // new files get a project id, since base's root has one
 	root     *file
 	layouts  layoutTable
+	room     struct{ vals, want []value } // of the file at hand
 }
 
 func newPlan(ctx context.Context, base *Dataset, tree *fstree.Tree, opts Options, full bool) (*plan, error) {
@@ -126,7 +127,7 @@ func newPlan(ctx context.Context, base *Dataset, tree *fstree.Tree, opts Options
 	for _, num := range base.numbers {
 		// GEN lies at one place in all layouts (section 9).
 		if o := base.objects[num]; o.isFile() {
-			in, _, err := base.inode(o)
+			in, err := base.stat(o)
 			if err != nil {
 				return nil, fmt.Errorf("the base: %w", err)
 			}
@@ -134,7 +135,7 @@ func newPlan(ctx context.Context, base *Dataset, tree *fstree.Tree, opts Options
 		}
 	}
 	if o := base.objects[base.root]; o != nil {
-		in, _, err := base.inode(o)
+		in, err := base.stat(o)
 		if err != nil {
 			return nil, fmt.Errorf("the base: %w", err)
 		}
@@ -221,7 +222,7 @@ func (p *plan) reachXattr(o *object) error {
 // hidden returns the number of o's hidden attribute directory, 0 where there is
 // none, and its entries.
 func (ds *Dataset) hidden(o *object) ([]zapEntry, uint64, error) {
-	in, _, err := ds.inode(o)
+	in, err := ds.stat(o)
 	if err != nil || in.xattr == 0 {
 		return nil, 0, err
 	}
@@ -337,7 +338,7 @@ func (p *plan) origin(f *file) error {
 	if !named || kept || !o.isFile() {
 		return nil // not of this base, or another copy of the node came first
 	}
-	in, _, err := p.base.inode(o)
+	in, err := p.base.stat(o)
 	if err != nil {
 		return err
 	}
@@ -503,7 +504,7 @@ func (p *plan) differs(f *file) (bool, error) {
 	if f.entries {
 		return true, nil
 	}
-	in, vals, err := p.base.inode(f.base)
+	in, vals, err := p.base.inode(f.base, p.room.vals[:0])
 	if err != nil {
 		return false, err
 	}
@@ -547,7 +548,7 @@ func (p *plan) attributes(f *file) error {
 	var vals []value
 	var err error
 	if f.base != nil {
-		if in, vals, err = p.base.inode(f.base); err != nil {
+		if in, vals, err = p.base.inode(f.base, p.room.vals[:0]); err != nil {
 			return err
 		}
 	}

@@ -209,9 +209,9 @@ func saHeader(vars int) int {
 	return 8 + (2*(vars-1)+7)&^7
 }
 
-// attributes returns all attributes of an object, those in its spill block last.
-func (ds *Dataset) attributes(o *object) ([]value, error) {
-	vals, err := ds.sa.parse(make([]value, 0, 16), o.bonus)
+// attributes appends all attributes of an object, those in its spill block last.
+func (ds *Dataset) attributes(o *object, vals []value) ([]value, error) {
+	vals, err := ds.sa.parse(vals, o.bonus)
 	if err == nil && o.spill != nil {
 		vals, err = ds.sa.parse(vals, o.spill)
 	}
@@ -272,14 +272,20 @@ func (t *saTables) buffer(vals []value, layout func([]uint16) uint16) []byte {
 		}
 	}
 	hdr := saHeader(len(lengths))
-	b := make([]byte, hdr, bonusRoom)
+	size := hdr
+	for _, v := range vals {
+		size = (size+7)&^7 + len(v.data)
+	}
+	b := make([]byte, hdr, size)
 	le.PutUint32(b, saMagic)
 	le.PutUint16(b[4:], uint16(hdr/8)<<10|layout(ids))
 	for i, n := range lengths {
 		le.PutUint16(b[6+2*i:], n)
 	}
 	for _, v := range vals {
-		b = append(b, make([]byte, -len(b)&7)...)
+		for len(b)%8 != 0 {
+			b = append(b, 0)
+		}
 		b = append(b, v.data...)
 	}
 	return b

@@ -64,7 +64,7 @@ func (ds *Dataset) fsNode(num uint64) (*fstree.Node, error) {
 	if o == nil {
 		return nil, fmt.Errorf("object %d does not exist", num)
 	}
-	in, _, err := ds.inode(o)
+	in, err := ds.stat(o)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ func (ds *Dataset) Xattrs(num uint64) (map[string][]byte, error) {
 	if o == nil {
 		return nil, fmt.Errorf("object %d does not exist", num)
 	}
-	in, _, err := ds.inode(o)
+	in, err := ds.stat(o)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -421,7 +422,7 @@ func TestNativeDefectB7(t *testing.T) {
 func TestNativeDefectB8(t *testing.T) {
 	t.Parallel()
 	b, m := onMachine(t)
-	for name := range m.sets {
+	for _, name := range slices.Collect(maps.Keys(m.sets)) {
 		m.sets["tank"+strings.TrimPrefix(name, "zones")] = m.sets[name]
 		delete(m.sets, name)
 	}

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -529,12 +530,29 @@ func TestOffline(t *testing.T) {
 	}
 }
 
+// TestProxiesOfTheEnvironment runs itself in a process of its own: net/http reads
+// the environment once for each process.
 func TestProxiesOfTheEnvironment(t *testing.T) {
+	t.Parallel()
+	const child = "FETCH_TEST_CHILD"
+	if os.Getenv(child) != "" {
+		if b, err := quickClient().GetBytes(context.Background(), "http://nowhere.example.invalid/x", 10); string(b) != "by proxy" {
+			t.Errorf("%q, %v", b, err)
+		}
+		return
+	}
 	s := serve(t, []byte("by proxy"))
-	t.Setenv("HTTP_PROXY", s.URL)
-	t.Setenv("NO_PROXY", "")
-	if b, err := quickClient().GetBytes(context.Background(), "http://nowhere.example.invalid/x", 10); string(b) != "by proxy" {
-		t.Errorf("%q, %v", b, err)
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe, "-test.run=^TestProxiesOfTheEnvironment$", "-test.count=1")
+	cmd.Env = append(os.Environ(), child+"=1", "HTTP_PROXY="+s.URL, "http_proxy=", "NO_PROXY=", "no_proxy=", "REQUEST_METHOD=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if s.requests.Load() != 1 {
+		t.Errorf("the proxy was asked %d times, want once", s.requests.Load())
 	}
 }
 

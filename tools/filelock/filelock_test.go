@@ -5,7 +5,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -14,7 +16,7 @@ func TestOnlyOneHolds(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lock")
 	var wg sync.WaitGroup
-	inside, count := 0, 0
+	var inside, count atomic.Int32
 	for range 20 {
 		wg.Go(func() {
 			l, err := Get(context.Background(), path, nil)
@@ -22,13 +24,13 @@ func TestOnlyOneHolds(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			// Unsynchronized on purpose: the lock is what orders these.
-			if inside++; inside != 1 {
+			if inside.Add(1) != 1 {
 				t.Error("two hold the lock")
 			}
-			count++
-			inside--
-			if count%2 == 0 {
+			even := count.Add(1)%2 == 0
+			runtime.Gosched()
+			inside.Add(-1)
+			if even {
 				l.Remove()
 			} else {
 				l.Release()
@@ -36,8 +38,8 @@ func TestOnlyOneHolds(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if count != 20 {
-		t.Errorf("%d got the lock, want 20", count)
+	if n := count.Load(); n != 20 {
+		t.Errorf("%d got the lock, want 20", n)
 	}
 }
 

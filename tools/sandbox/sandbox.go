@@ -135,7 +135,9 @@ func (s *Sandbox) shutdown() error {
 // without proxies.
 func (s *Sandbox) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
-		base = &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute}
+		base = &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute,
+			// A process that is out of descriptors does not accept its own connections.
+			ResponseHeaderTimeout: 2 * time.Minute}
 	}
 	target, err := url.Parse(s.packageURL)
 	if err != nil {

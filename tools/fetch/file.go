@@ -158,7 +158,12 @@ func (d *download) drop() {
 		d.f.Close()
 	}
 	if d.dir != "" {
-		os.RemoveAll(d.dir)
+		// One by one: that needs no descriptor, and they may be what has run out.
+		os.Remove(d.path())
+		os.Remove(filepath.Join(d.dir, metaName))
+		if os.Remove(d.dir) != nil {
+			os.RemoveAll(d.dir)
+		}
 	}
 }
 

@@ -221,9 +221,11 @@ func openOutput(ctx context.Context, dir string, story Story) (*output, error) {
 	}
 	// What a build that was killed left behind is ours to clean, now that we
 	// know that no other one is at work here.
-	stale, _ := filepath.Glob(filepath.Join(dir, tempPrefix+"*.part"))
-	for _, f := range stale {
-		os.Remove(f)
+	stale, _ := os.ReadDir(dir)
+	for _, e := range stale {
+		if strings.HasPrefix(e.Name(), tempPrefix) && strings.HasSuffix(e.Name(), ".part") {
+			os.Remove(filepath.Join(dir, e.Name()))
+		}
 	}
 	return &output{dir: dir, lock: lock}, nil
 }

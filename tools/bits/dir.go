@@ -72,13 +72,12 @@ func (d *Dir) Put(ctx context.Context, name string, f File) (sum Sum, err error)
 	if err := os.MkdirAll(filepath.Dir(dst), 0o777); err != nil {
 		return sum, err
 	}
-	err = replace(dst, f.Mode|0o400, func(w io.Writer) error {
-		h := md5.New()
-		n, err := io.Copy(io.MultiWriter(w, h), reader{ctx, src})
+	err = replace(dst, f.Mode|0o400, func(w *os.File) error {
+		n, copied, err := copySummed(ctx, w, src)
 		if err == nil && n != f.Size {
 			err = fmt.Errorf("it changed while it was read: %d bytes became %d", f.Size, n)
 		}
-		h.Sum(sum[:0])
+		sum = copied
 		return err
 	})
 	return sum, err
@@ -92,12 +91,12 @@ func beside(dst string) string {
 }
 
 // replace writes dst anew: on the disk before it has its name.
-func replace(dst string, mode fs.FileMode, write func(io.Writer) error) error {
+func replace(dst string, mode fs.FileMode, write func(*os.File) error) error {
 	tmp := beside(dst)
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
@@ -147,7 +146,7 @@ func (d *Dir) Point(_ context.Context, name, stamp string) error {
 }
 
 func replaceText(dst, text string) error {
-	return replace(dst, 0o666, func(w io.Writer) error {
+	return replace(dst, 0o666, func(w *os.File) error {
 		_, err := io.WriteString(w, text)
 		return err
 	})

@@ -112,9 +112,18 @@ func legacyRequest(t *testing.T, c *checkout.Clone) string {
 
 func legacy(t *testing.T, c *checkout.Clone) string {
 	t.Helper()
-	c.Run(t, nil, "tools/buildimage/bin/buildimage", legacyArgs(t, c)...)
+	args := legacyArgs(t, c)
+	commit := strings.TrimSpace(c.Run(t, nil, "git", "rev-parse", "--short=7", "HEAD")) // of this process only
+	mine := "/tmp/" + theFlavor + "-zfs-*" + stampTime + "-g" + commit + "*"
+	t.Cleanup(func() {
+		left, _ := filepath.Glob(mine)
+		for _, f := range left {
+			os.Remove(f)
+		}
+	})
+	c.Run(t, nil, "tools/buildimage/bin/buildimage", args...)
 	dir := t.TempDir()
-	files, err := filepath.Glob("/tmp/" + theFlavor + "-zfs-*" + stampTime + "*")
+	files, err := filepath.Glob(mine)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +131,6 @@ func legacy(t *testing.T, c *checkout.Clone) string {
 		if err := checkout.CopyFile(f, filepath.Join(dir, filepath.Base(f))); err != nil {
 			t.Fatal(err)
 		}
-		os.Remove(f)
 	}
 	return dir
 }

@@ -5,6 +5,7 @@ package checkout
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -48,7 +49,7 @@ func Run(m *testing.M) int {
 }
 
 // prepare makes one repository from the files git knows of, as they are in the
-// work tree, with fixed dates: every clone of it has the same commit.
+// work tree: every clone of it has the same commit.
 func prepare() error {
 	top, err := Output(exec.Command("git", "rev-parse", "--show-toplevel"))
 	if err != nil {
@@ -72,10 +73,16 @@ func prepare() error {
 	return Commit(origin)
 }
 
+// message makes commits, and with them stamps, those of this test process: some
+// of what upstream's interface demands in /tmp is named by stamps, and another
+// test process may be at work there.
+var message = sync.OnceValue(rand.Text)
+
 // Commit makes dir a repository with everything in it as one commit of a fixed
-// date, or adds a commit to the one it is.
+// date, or adds a commit to the one it is. The same files make the same commit
+// within one test process.
 func Commit(dir string) error {
-	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "-A"}, {"commit", "-q", "-m", "x"}} {
+	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "-A"}, {"commit", "-q", "-m", message()}} {
 		cmd := exec.Command("git", append([]string{"-c", "user.name=x", "-c", "user.email=x@example.invalid"}, args...)...)
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "GIT_AUTHOR_DATE=2026-01-01T00:00:00Z", "GIT_COMMITTER_DATE=2026-01-01T00:00:00Z")

@@ -1,7 +1,6 @@
 package build
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -37,8 +36,6 @@ const (
 	toolInfo  = "/opt/local/sbin/pkg_info"
 	toolAdmin = "/opt/local/sbin/pkg_admin"
 )
-
-const maxToolOutput = 64 << 20 // bytes of what one of them lists
 
 // runNative is Run with the native engine. Whatever happens, nothing is left on
 // the machine but the images that were imported whole.
@@ -173,7 +170,7 @@ func (n *onZFS) addPackages(ctx context.Context) error {
 }
 
 func (n *onZFS) pkgInfo(ctx context.Context) error {
-	out := &bytes.Buffer{}
+	out := &native.Output{}
 	if err := n.chroot(ctx, out, toolInfo, "-a"); err != nil {
 		return err
 	}
@@ -209,7 +206,7 @@ func (n *onZFS) audit(ctx context.Context) error {
 	if err := n.tool(ctx, toolAdmin, "fetch-pkg-vulnerabilities"); err != nil {
 		return fault.Network.Wrap(err)
 	}
-	out := &bytes.Buffer{}
+	out := &native.Output{}
 	if err := n.chroot(ctx, out, toolAdmin, "audit"); err != nil && native.ExitCode(err) != 1 {
 		return err
 	}

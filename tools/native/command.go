@@ -158,6 +158,21 @@ func (t *tail) String() string {
 	return strings.Join(lines[max(0, len(lines)-3):], "; ")
 }
 
+// Output collects what a program writes. More than 64 MiB is an error: what lists
+// packages or datasets has a hundredth of that.
+type Output struct{ b bytes.Buffer }
+
+const maxOutput = 64 << 20
+
+func (o *Output) Write(p []byte) (int, error) {
+	if o.b.Len()+len(p) > maxOutput {
+		return 0, fmt.Errorf("more than %d bytes of output", maxOutput)
+	}
+	return o.b.Write(p)
+}
+
+func (o *Output) String() string { return o.b.String() }
+
 // Lines calls a function for each line written to it.
 type Lines struct {
 	Line func(string)

@@ -14,7 +14,11 @@ import (
 // POOL/ZONENAME/data in whatever pool; else the only one that is delegated
 // (spec engbld-interface.md section 4.10 and defect B8).
 func (s *Session) discover(ctx context.Context) (string, error) {
-	list, err := s.zfs.lines(ctx, "list", "-H", "-t", "filesystem", "-o", "name,zoned")
+	columns := "name"
+	if s.o.Platform.Zones {
+		columns = "name,zoned"
+	}
+	list, err := s.zfs.lines(ctx, "list", "-H", "-t", "filesystem", "-o", columns)
 	if err != nil {
 		if errors.Is(err, exec.ErrNotFound) {
 			return "", fault.WithHint(fault.Unfit.Errorf("the native engine needs ZFS: %w", err), "%s", portableHint)
@@ -63,7 +67,7 @@ func (s *Session) discover(ctx context.Context) (string, error) {
 }
 
 func (s *Session) zonename(ctx context.Context) (string, error) {
-	out := &limited{max: 1 << 10}
+	out := &Output{}
 	err := s.o.Runner.Run(ctx, Command{Path: "zonename", Stdout: out})
 	return strings.TrimSpace(out.String()), err
 }

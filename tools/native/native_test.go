@@ -32,7 +32,7 @@ func (a answers) Run(_ context.Context, c Command) error {
 
 func TestDiscover(t *testing.T) {
 	t.Parallel()
-	const list = "zfs list -H -t filesystem -o name,zoned"
+	const list = "zfs list -H -t filesystem -o name"
 	for _, c := range []struct {
 		name, named, datasets, want, fails string
 		platform                           *Platform
@@ -50,7 +50,8 @@ func TestDiscover(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r := answers{list: strings.NewReplacer("|", "\n", " ", "\t").Replace(c.datasets) + "\n", "zonename": "z1\n"}
+			out := strings.NewReplacer("|", "\n", " ", "\t").Replace(c.datasets) + "\n"
+			r := answers{list + ",zoned": out, list: strings.NewReplacer("\ton", "", "\toff", "").Replace(out), "zonename": "z1\n"}
 			s := &Session{o: Options{Runner: r, Platform: c.platform, Dataset: c.named}, zfs: zfs{r}}
 			got, err := s.discover(context.Background())
 			if got != c.want || (err != nil) != (c.fails != "") || !strings.Contains(fmt.Sprint(err), c.fails) {
@@ -120,7 +121,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	open["state is a link"] = Options{UID: &root, StateDir: link}
 	for name, o := range open {
-		o.Runner = answers{"zfs list -H -t filesystem -o name,zoned": "tank\toff\n"}
+		o.Runner = answers{"zfs list -H -t filesystem -o name": "tank\n"}
 		o.Platform, o.Dataset = Linux(), "tank"
 		_, err := Open(context.Background(), o)
 		if k := fault.KindOf(err); err == nil || k != fault.Unfit && k != fault.Usage {

@@ -118,6 +118,17 @@ func TestNativeOnZFS(t *testing.T) {
 		}
 		p.nothingLeft(t, j, before)
 	})
+	t.Run("no space", func(t *testing.T) {
+		p.zfs(t, "set", "quota=16m", p.set)
+		defer p.zfs(t, "set", "quota=none", p.set)
+		j := p.inFreshOut(t, j)
+		j.Request.Packages = []string{"huge"}
+		code, story := j.run(t)
+		if code != 4 || !strings.Contains(story, "packages: chroot") {
+			t.Errorf("exit code %d\n%s", code, story)
+		}
+		p.nothingLeft(t, j, before)
+	})
 	t.Run("a program goes on in the clone", func(t *testing.T) {
 		j := p.inFreshOut(t, j)
 		j.Request.Packages = []string{"lingering"}

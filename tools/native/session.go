@@ -1,7 +1,6 @@
 package native
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -533,17 +532,4 @@ func (s *Session) killUsers(ctx context.Context, mountpoint string) {
 	if n, err := s.isMounted(mountpoint); err == nil && n > 0 && s.o.Platform.users == nil {
 		_ = s.o.Runner.Run(ctx, Command{Path: "fuser", Args: []string{"-c", "-k", mountpoint}})
 	}
-}
-
-// limited collects what a program writes, up to a bound.
-type limited struct {
-	bytes.Buffer
-	max int
-}
-
-func (l *limited) Write(p []byte) (int, error) {
-	if l.Len()+len(p) > l.max {
-		return 0, fmt.Errorf("more than %d bytes of output", l.max)
-	}
-	return l.Buffer.Write(p)
 }

@@ -7,8 +7,6 @@ import (
 	"strings"
 )
 
-const maxOutput = 64 << 20 // bytes of a listing; a name has 256 at most
-
 // zfs is the zfs command.
 type zfs struct{ r Runner }
 
@@ -18,7 +16,7 @@ func (z zfs) run(ctx context.Context, args ...string) error {
 
 // lines runs a command and returns the fields of its lines.
 func (z zfs) lines(ctx context.Context, args ...string) ([][]string, error) {
-	out := &limited{max: maxOutput}
+	out := &Output{}
 	if err := z.r.Run(ctx, Command{Path: "zfs", Args: args, Stdout: out}); err != nil {
 		return nil, err
 	}

@@ -83,7 +83,7 @@ func (b *bench) clone(ctx context.Context) (string, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return "", err
 	}
-	_, err := shell(ctx, b.Root, nil, "git ls-files -z | tar -cf - --null --ignore-failed-read -T - | tar -xf - -C "+quote(dir))
+	_, err := shell(ctx, b.Root, nil, "git ls-files -z -co --exclude-standard | tar -cf - --null --ignore-failed-read -T - | tar -xf - -C "+quote(dir))
 	if err == nil {
 		err = commit(ctx, dir)
 	}

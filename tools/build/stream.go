@@ -2,13 +2,12 @@ package build
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/sha1"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"github.com/TritonDataCenter/engbld/tools/dataset"
 	gz "github.com/TritonDataCenter/engbld/tools/gunzip"
@@ -24,36 +23,35 @@ type Written struct {
 }
 
 // WriteStream compresses what write writes into f, an empty file, and verifies
-// it: what was compressed is read again while it is written and must be a stream
-// of the right length with all its checksums; then the file's bytes are compared
-// with what was written into it. The same stream gives the same file on any
-// number of CPUs.
+// it: the file is read again while it is written and must hold a stream of the
+// right length with all its checksums. The same stream gives the same file on
+// any number of CPUs.
 func WriteStream(f *os.File, write func(w io.Writer) (dataset.Stats, error)) (Written, dataset.Stats, error) {
 	sum, sum256 := sha1.New(), sha256.New()
-	reread, compressed := io.Pipe()
+	follow := newFollower(f)
 	type result struct {
 		n   int64
 		err error
 	}
 	done := make(chan result, 1)
 	go func() {
-		n, err := readStream(reread)
+		n, err := readStream(follow)
 		if err != nil {
 			err = fmt.Errorf("reading back what was written: %w", err)
 		}
-		reread.CloseWithError(err) // ends the writer, too
+		follow.stop(err) // ends the writer, too
 		done <- result{n, err}
 	}()
-	z, err := pgzip.NewWriterLevel(io.MultiWriter(f, sum, sum256, compressed), pgzip.DefaultCompression)
+	z, err := pgzip.NewWriterLevel(io.MultiWriter(f, sum, sum256, follow), pgzip.DefaultCompression)
 	if err != nil {
-		compressed.CloseWithError(err)
+		follow.end(err)
 		return Written{}, dataset.Stats{}, err
 	}
 	stats, err := write(z)
 	if e := z.Close(); err == nil {
 		err = e
 	}
-	compressed.CloseWithError(err) // nil is the end
+	follow.end(err)
 	again := <-done
 	if err == nil {
 		err = again.err
@@ -61,24 +59,83 @@ func WriteStream(f *os.File, write func(w io.Writer) (dataset.Stats, error)) (Wr
 	if err == nil && again.n != stats.Bytes {
 		err = fmt.Errorf("reading back what was written: %d bytes instead of %d", again.n, stats.Bytes)
 	}
+	if err == nil {
+		err = f.Sync()
+	}
 	if err != nil {
 		return Written{}, stats, err
 	}
-	if err := f.Sync(); err != nil {
-		return Written{}, stats, err
+	return Written{Size: follow.written, SHA1: [sha1.Size]byte(sum.Sum(nil)), SHA256: [sha256.Size]byte(sum256.Sum(nil))}, stats, nil
+}
+
+// follower reads a file while it is written. Whoever writes says so with Write,
+// which stores nothing.
+type follower struct {
+	f *os.File
+
+	mu      sync.Mutex
+	changed sync.Cond
+	written int64
+	over    error // why no more will be written: io.EOF, or an error
+	stopped error // the reader has failed
+
+	off int64 // of what is read next
+}
+
+func newFollower(f *os.File) *follower {
+	fw := &follower{f: f}
+	fw.changed.L = &fw.mu
+	return fw
+}
+
+// Write takes note of bytes that were written to the file.
+func (fw *follower) Write(p []byte) (int, error) {
+	fw.mu.Lock()
+	defer fw.mu.Unlock()
+	if fw.stopped != nil {
+		return 0, fw.stopped
 	}
-	w := Written{SHA1: [sha1.Size]byte(sum.Sum(nil)), SHA256: [sha256.Size]byte(sum256.Sum(nil))}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return w, stats, err
+	fw.written += int64(len(p))
+	fw.changed.Signal()
+	return len(p), nil
+}
+
+// end says that no more will be written; err is why, nil that all is.
+func (fw *follower) end(err error) {
+	fw.mu.Lock()
+	defer fw.mu.Unlock()
+	if fw.over = err; err == nil {
+		fw.over = io.EOF
 	}
-	found := sha1.New()
-	if w.Size, err = io.Copy(found, f); err != nil {
-		return w, stats, fmt.Errorf("reading back what was written: %w", err)
+	fw.changed.Signal()
+}
+
+// stop says that nothing will be read any more.
+func (fw *follower) stop(err error) {
+	fw.mu.Lock()
+	defer fw.mu.Unlock()
+	fw.stopped = err
+}
+
+// Read waits until there is something to read.
+func (fw *follower) Read(p []byte) (int, error) {
+	fw.mu.Lock()
+	for fw.off == fw.written && fw.over == nil {
+		fw.changed.Wait()
 	}
-	if !bytes.Equal(found.Sum(nil), w.SHA1[:]) {
-		return w, stats, errors.New("reading back what was written: the file holds something else")
+	n, end := min(int64(len(p)), fw.written-fw.off), fw.over
+	fw.mu.Unlock()
+	if n == 0 {
+		return 0, end
 	}
-	return w, stats, nil
+	k, err := fw.f.ReadAt(p[:n], fw.off)
+	fw.off += int64(k)
+	if err == io.EOF && k > 0 {
+		err = nil
+	} else if err == io.EOF {
+		err = io.ErrUnexpectedEOF // the file has become shorter
+	}
+	return k, err
 }
 
 // readStream reads a compressed stream to its end, verifies its checksums, and

@@ -5,7 +5,7 @@ package depcheck
 var order = [][]string{
 	{ // what knows nothing of the others
 		"images", "tools/fault", "tools/filelock", "tools/finding", "tools/fstree", "tools/gunzip",
-		"tools/pkgsrc/plist", "tools/pkgsrc/version", "tools/plan", "tools/sandbox/mantaserver", "tools/stamp", "tools/sums",
+		"tools/pkgsrc/plist", "tools/pkgsrc/version", "tools/plan", "tools/rest", "tools/sandbox/mantaserver", "tools/stamp", "tools/sums",
 	},
 	{ // single formats, and tools without any
 		"tools/bits", "tools/fetch", "tools/flavor", "tools/imagefile", "tools/imgmanifest", "tools/makefile", "tools/native",

@@ -3,7 +3,6 @@ package imgapi
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+	"github.com/TritonDataCenter/engbld/tools/rest"
 )
 
 // DefaultURL is the central updates server (spec engbld-interface.md section 5.1).
@@ -27,6 +27,8 @@ const DefaultURL = "https://updates.tritondatacenter.com"
 const AllChannels = "*"
 
 const (
+	connectTime = 10 * time.Second
+
 	maxError    = 64 << 10
 	maxManifest = imgmanifest.MaxSize
 	maxList     = 256 << 20 // about 100,000 images; the real servers hold some thousand
@@ -67,10 +69,10 @@ type Client struct {
 func New(o Options) (*Client, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {
-		return nil, fault.Usage.Errorf("image server address %q is not a URL", redact(o.URL))
+		return nil, fault.Usage.Errorf("image server address %q is not a URL", rest.Redact(o.URL))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fault.Usage.Errorf("image server address %q: http:// or https:// and a host expected", redact(o.URL))
+		return nil, fault.Usage.Errorf("image server address %q: http:// or https:// and a host expected", rest.Redact(o.URL))
 	}
 	c := &Client{base: url.URL{Scheme: u.Scheme, Host: u.Host, User: u.User, Path: strings.TrimRight(u.Path, "/")}, opts: o}
 	c.channel = o.Channel
@@ -87,41 +89,10 @@ func New(o Options) (*Client, error) {
 		c.opts.Idle = time.Minute
 	}
 	if o.Sleep == nil {
-		c.opts.Sleep = sleep
+		c.opts.Sleep = rest.Sleep
 	}
-	transport := o.Transport
-	if transport == nil {
-		transport = newTransport(o.Insecure)
-	}
-	c.http = &http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	c.http = rest.NewClient(o.Transport, connectTime, o.Insecure)
 	return c, nil
-}
-
-func newTransport(insecure bool) *http.Transport {
-	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: 2 * time.Minute,
-		IdleConnTimeout:       50 * time.Second, // below the proxy's 55 s (spec imgapi.md section 1)
-		MaxIdleConnsPerHost:   8,
-		ForceAttemptHTTP2:     true,
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: insecure},
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }
 
 // Server returns the server's address without query and secrets, for messages.
@@ -199,7 +170,7 @@ func (r request) passing(err error) bool {
 		return e.Status == http.StatusBadGateway || e.Status == http.StatusServiceUnavailable || e.Status == http.StatusGatewayTimeout
 	}
 	// The real server exits on some requests, of others too, and is back within seconds.
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, errIdle)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, rest.ErrIdle)
 }
 
 func (c *Client) wrap(r request, err error) error {
@@ -210,45 +181,50 @@ func (c *Client) wrap(r request, err error) error {
 }
 
 func (c *Client) try(ctx context.Context, r request) (*http.Response, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	req, err := http.NewRequestWithContext(ctx, r.method, c.endpoint(r), nil)
+	return c.exchange(ctx, change{request: r})
+}
+
+// exchange sends a request once. The answer's status is 2xx; the caller closes
+// its body.
+func (c *Client) exchange(ctx context.Context, ch change) (resp *http.Response, err error) {
+	ctx, watch := rest.NewWatch(ctx, c.opts.Idle)
+	defer func() {
+		if err != nil {
+			err = watch.End(err)
+		}
+	}()
+	req, err := http.NewRequestWithContext(ctx, ch.method, c.endpoint(ch.request), nil)
 	if err != nil {
-		cancel(nil)
-		return nil, err
+		return nil, &localError{err}
+	}
+	if ch.body != nil {
+		body, err := ch.body()
+		if err != nil {
+			return nil, &localError{err}
+		}
+		req.Body, req.ContentLength = watch.Sent(body), ch.size
+		req.Header.Set("Content-Type", ch.kind)
+		if ch.md5 != "" {
+			req.Header.Set("Content-Md5", ch.md5)
+		}
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Accept-Version", "~2")
 	req.Header.Set("User-Agent", c.opts.UserAgent)
 	if c.opts.Sign != nil {
 		if err := c.opts.Sign(req); err != nil {
-			cancel(nil)
-			return nil, err
+			return nil, &localError{err}
 		}
 	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		cancel(nil)
-		return nil, readable(err)
+	if resp, err = c.http.Do(req); err != nil {
+		return nil, rest.Readable(err)
 	}
-	resp.Body = newIdleBody(ctx, cancel, resp.Body, c.opts.Idle)
+	resp.Body = watch.Received(resp.Body)
 	if resp.StatusCode/100 == 2 {
 		return resp, nil
 	}
 	defer resp.Body.Close()
-	return nil, readError(resp)
-}
-
-// readable takes the address out of a transport error (it may hold secrets,
-// and the message names the server already) and explains an empty reply.
-func readable(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err
-	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("server closed the connection: %w", err)
-	}
-	return err
+	return nil, rest.ReadError(resp)
 }
 
 // getJSON reads a bounded JSON answer as bytes.
@@ -258,15 +234,15 @@ func (c *Client) getJSON(ctx context.Context, r request, limit int64) (body []by
 		body, err = io.ReadAll(io.LimitReader(resp.Body, limit+1))
 		switch {
 		case err != nil:
-			return readable(err)
+			return rest.Readable(err)
 		case int64(len(body)) > limit:
 			return fmt.Errorf("answer of more than %d bytes", limit)
 		}
 		if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != "" && kind != "application/json" {
-			return fmt.Errorf("answer is %s, not JSON: %s", kind, excerpt(body))
+			return fmt.Errorf("answer is %s, not JSON: %s", kind, rest.Excerpt(body))
 		}
 		if !json.Valid(bytes.TrimSpace(body)) {
-			return fmt.Errorf("answer is not JSON: %s", excerpt(body))
+			return fmt.Errorf("answer is not JSON: %s", rest.Excerpt(body))
 		}
 		return nil
 	})
@@ -274,37 +250,4 @@ func (c *Client) getJSON(ctx context.Context, r request, limit int64) (body []by
 		return nil, err
 	}
 	return body, nil
-}
-
-var errIdle = errors.New("server stopped sending")
-
-// idleBody ends a request of which nothing comes for a while.
-type idleBody struct {
-	io.ReadCloser
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	timer  *time.Timer
-	wait   time.Duration
-}
-
-func newIdleBody(ctx context.Context, cancel context.CancelCauseFunc, body io.ReadCloser, wait time.Duration) *idleBody {
-	timer := time.AfterFunc(wait, func() { cancel(errIdle) })
-	return &idleBody{body, ctx, cancel, timer, wait}
-}
-
-func (b *idleBody) Read(p []byte) (int, error) {
-	b.timer.Reset(b.wait)
-	n, err := b.ReadCloser.Read(p)
-	b.timer.Stop()
-	if err != nil && err != io.EOF && context.Cause(b.ctx) == errIdle {
-		err = fmt.Errorf("%w for %s", errIdle, b.wait)
-	}
-	return n, err
-}
-
-func (b *idleBody) Close() error {
-	b.timer.Stop()
-	err := b.ReadCloser.Close()
-	b.cancel(nil)
-	return err
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+	"github.com/TritonDataCenter/engbld/tools/rest"
 )
 
 // Ping is the server's answer to a ping.
@@ -43,7 +44,7 @@ func (c *Client) Ping(ctx context.Context) (Ping, error) {
 	}
 	var p Ping
 	if err := json.Unmarshal(body, &p); err != nil || !p.IMGAPI {
-		return Ping{}, c.wrap(r, fmt.Errorf("answer is not an image server's: %s", excerpt(body)))
+		return Ping{}, c.wrap(r, fmt.Errorf("answer is not an image server's: %s", rest.Excerpt(body)))
 	}
 	return p, nil
 }
@@ -176,13 +177,13 @@ func (c *Client) File(ctx context.Context, uuid string) (*File, error) {
 	r := request{method: http.MethodGet, path: "/images/" + uuid + "/file", query: c.channelQuery(), what: "get file of image " + uuid}
 	var f *File
 	err := c.do(ctx, r, func(resp *http.Response) error {
-		f = &File{ReadCloser: bodyReader{resp.Body, c, r}, Size: resp.ContentLength, ETag: clean(resp.Header.Get("Etag"))}
+		f = &File{ReadCloser: bodyReader{resp.Body, c, r}, Size: resp.ContentLength, ETag: rest.Clean(resp.Header.Get("Etag"))}
 		sum := resp.Header.Get("Content-Md5")
 		if raw, err := base64.StdEncoding.DecodeString(sum); err == nil && len(raw) == md5.Size {
 			f.MD5 = hex.EncodeToString(raw)
 		} else if sum != "" {
 			resp.Body.Close()
-			return fmt.Errorf("header Content-MD5 %q is no MD5", clean(sum))
+			return fmt.Errorf("header Content-MD5 %q is no MD5", rest.Clean(sum))
 		}
 		return nil
 	})
@@ -202,7 +203,7 @@ type bodyReader struct {
 func (b bodyReader) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		err = b.c.wrap(b.r, readable(err))
+		err = b.c.wrap(b.r, rest.Readable(err))
 	}
 	return n, err
 }

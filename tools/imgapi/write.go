@@ -15,10 +15,10 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+	"github.com/TritonDataCenter/engbld/tools/rest"
 )
 
 // ErrUnknown is a change of which it is not known whether it has happened: the
@@ -131,83 +131,20 @@ func (e *localError) Error() string { return e.err.Error() }
 func (e *localError) Unwrap() error { return e.err }
 
 func (c *Client) sendOnce(ctx context.Context, ch change) ([]byte, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	req, err := http.NewRequestWithContext(ctx, ch.method, c.endpoint(ch.request), nil)
+	resp, err := c.exchange(ctx, ch)
 	if err != nil {
-		return nil, &localError{err}
-	}
-	if ch.body != nil {
-		body, err := ch.body()
-		if err != nil {
-			return nil, &localError{err}
-		}
-		// Reading stands still when the server takes nothing more.
-		req.Body, req.ContentLength = newSentBody(cancel, body, c.opts.Idle), ch.size
-		req.Header.Set("Content-Type", ch.kind)
-		if ch.md5 != "" {
-			req.Header.Set("Content-Md5", ch.md5)
-		}
-	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("Accept-Version", "~2")
-	req.Header.Set("User-Agent", c.opts.UserAgent)
-	if c.opts.Sign != nil {
-		if err := c.opts.Sign(req); err != nil {
-			return nil, &localError{err}
-		}
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		if cause := context.Cause(ctx); errors.Is(cause, errStalled) {
-			return nil, fmt.Errorf("%w for %s", errStalled, c.opts.Idle)
-		}
-		return nil, readable(err)
-	}
-	resp.Body = newIdleBody(ctx, cancel, resp.Body, c.opts.Idle)
-	defer resp.Body.Close()
-	if resp.StatusCode/100 != 2 {
-		err := readError(resp)
 		hideAddress(err, ch.secret)
 		return nil, refusal(err)
 	}
+	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxManifest+1))
 	switch {
 	case err != nil:
-		return nil, readable(err)
+		return nil, rest.Readable(err)
 	case len(answer) > maxManifest:
 		return nil, fmt.Errorf("answer of more than %d bytes", maxManifest)
 	}
 	return answer, nil
-}
-
-var errStalled = errors.New("server stopped taking what is sent")
-
-// sentBody ends a request of which nothing can be sent for a while.
-type sentBody struct {
-	io.ReadCloser
-	timer *time.Timer
-	wait  time.Duration
-}
-
-func newSentBody(cancel context.CancelCauseFunc, body io.ReadCloser, wait time.Duration) *sentBody {
-	timer := time.AfterFunc(wait, func() { cancel(errStalled) })
-	timer.Stop() // until the first byte is asked for
-	return &sentBody{body, timer, wait}
-}
-
-func (b *sentBody) Read(p []byte) (int, error) {
-	b.timer.Stop()
-	n, err := b.ReadCloser.Read(p)
-	if err == nil {
-		b.timer.Reset(b.wait)
-	}
-	return n, err
-}
-
-func (b *sentBody) Close() error {
-	b.timer.Stop()
-	return b.ReadCloser.Close()
 }
 
 // refusal adds what can be done about it.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/TritonDataCenter/engbld/tools/rest"
 	"github.com/TritonDataCenter/engbld/tools/sshsign"
 )
 
@@ -25,4 +26,4 @@ func SignAs(user, identity string, places sshsign.Places, now func() time.Time) 
 
 // NewTransport returns the transport a Client uses where Options has none, to
 // be wrapped.
-func NewTransport(insecure bool) *http.Transport { return newTransport(insecure) }
+func NewTransport(insecure bool) *http.Transport { return rest.NewTransport(connectTime, insecure) }

@@ -2,11 +2,9 @@ package manta
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -16,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/rest"
 	"github.com/TritonDataCenter/engbld/tools/sshsign"
 )
 
@@ -83,7 +82,7 @@ func New(o Options) (*Client, error) {
 		o.Backoff = []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second}
 	}
 	if o.Sleep == nil {
-		o.Sleep = sleep
+		o.Sleep = rest.Sleep
 	}
 	if o.Idle == 0 {
 		o.Idle = time.Minute
@@ -94,40 +93,8 @@ func New(o Options) (*Client, error) {
 			return nil, err
 		}
 	}
-	transport := o.Transport
-	if transport == nil {
-		transport = newTransport(o.Insecure)
-	}
-	c.http = &http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	c.http = rest.NewClient(o.Transport, 4*time.Second, o.Insecure)
 	return c, nil
-}
-
-func newTransport(insecure bool) *http.Transport {
-	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 4 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: 2 * time.Minute, // after the body is sent; the server gives up after 45 s without data
-		ExpectContinueTimeout: 5 * time.Second,
-		IdleConnTimeout:       50 * time.Second,
-		MaxIdleConnsPerHost:   8,
-		ForceAttemptHTTP2:     true,
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: insecure},
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }
 
 // Server returns the server's address.
@@ -228,10 +195,10 @@ func (c *Client) wrap(r request, err error) error {
 }
 
 func (c *Client) try(ctx context.Context, r request) (resp *http.Response, err error) {
-	ctx, watch := newWatch(ctx, c.opts.Idle)
+	ctx, watch := rest.NewWatch(ctx, c.opts.Idle)
 	defer func() {
 		if err != nil {
-			err = watch.end(err)
+			err = watch.End(err)
 		}
 	}()
 	req, err := http.NewRequestWithContext(ctx, r.method, c.endpoint(r.path).String(), nil)
@@ -246,7 +213,7 @@ func (c *Client) try(ctx context.Context, r request) (resp *http.Response, err e
 		if err != nil {
 			return nil, &localError{err}
 		}
-		req.Body, req.ContentLength = &watchedBody{body, watch, false}, r.size
+		req.Body, req.ContentLength = watch.Sent(body), r.size
 		if r.size > 0 {
 			req.Header.Set("Expect", "100-continue")
 		} else {
@@ -270,12 +237,12 @@ func (c *Client) try(ctx context.Context, r request) (resp *http.Response, err e
 		}
 	}
 	if resp, err = c.http.Do(req); err != nil {
-		return nil, readable(err)
+		return nil, rest.Readable(err)
 	}
-	resp.Body = &watchedBody{resp.Body, watch, true}
+	resp.Body = watch.Received(resp.Body)
 	if resp.StatusCode/100 == 2 {
 		return resp, nil
 	}
 	defer resp.Body.Close()
-	return nil, readError(resp)
+	return nil, rest.ReadError(resp)
 }

@@ -456,11 +456,11 @@ func TestStandstill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.GetBytes(t.Context(), "/acct/public/o", 100); err == nil || !strings.Contains(err.Error(), "stood still") {
+	if _, err := c.GetBytes(t.Context(), "/acct/public/o", 100); err == nil || !strings.Contains(err.Error(), "server stopped sending for 100ms") {
 		t.Errorf("reading: %v", err)
 	}
 	big := manta.Content{Open: func() (io.ReadCloser, error) { return io.NopCloser(zeros{}), nil }, Size: 1 << 30}
-	if err := c.Put(t.Context(), "/acct/public/o", big); err == nil || !strings.Contains(err.Error(), "stood still") {
+	if err := c.Put(t.Context(), "/acct/public/o", big); err == nil || !strings.Contains(err.Error(), "server stopped taking what is sent for 100ms") {
 		t.Errorf("storing: %v", err)
 	}
 }

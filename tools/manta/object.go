@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/rest"
 )
 
 // Info is what the server tells of an object or a directory.
@@ -45,7 +46,7 @@ func (c *Client) Info(ctx context.Context, p string) (Info, error) {
 
 func (c *Client) info(resp *http.Response) (Info, error) {
 	h := resp.Header
-	i := Info{Type: clean(h.Get("Content-Type")), Size: resp.ContentLength, Etag: clean(h.Get("Etag"))}
+	i := Info{Type: rest.Clean(h.Get("Content-Type")), Size: resp.ContentLength, Etag: rest.Clean(h.Get("Etag"))}
 	if kind, params, err := mime.ParseMediaType(i.Type); err == nil && kind == "application/x-json-stream" && params["type"] == "directory" {
 		i.Dir = true
 	}
@@ -65,7 +66,7 @@ func (c *Client) info(resp *http.Response) (Info, error) {
 func decodeSum(s string) (sum [md5.Size]byte, err error) {
 	raw, err := base64.StdEncoding.DecodeString(s)
 	if err != nil || len(raw) != md5.Size {
-		return sum, fmt.Errorf("%q is no MD5", clean(s))
+		return sum, fmt.Errorf("%q is no MD5", rest.Clean(s))
 	}
 	copy(sum[:], raw)
 	return sum, nil
@@ -121,7 +122,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	case err == io.EOF && r.want != nil && string(r.hash.Sum(nil)) != string(r.want[:]):
 		err = r.c.wrap(r.r, fmt.Errorf("what came has the MD5 %x, not %x as announced", r.hash.Sum(nil), *r.want))
 	case err != nil && err != io.EOF:
-		err = r.c.wrap(r.r, readable(err))
+		err = r.c.wrap(r.r, rest.Readable(err))
 	}
 	return n, err
 }
@@ -188,7 +189,7 @@ func (c *Client) put(ctx context.Context, r request, sum [md5.Size]byte) error {
 		if got == encodeSum(sum) {
 			return nil
 		}
-		err = c.wrap(r, fmt.Errorf("the server stored something else: its MD5 is %q, ours %q", clean(got), encodeSum(sum)))
+		err = c.wrap(r, fmt.Errorf("the server stored something else: its MD5 is %q, ours %q", rest.Clean(got), encodeSum(sum)))
 		if attempt >= len(c.opts.Backoff) {
 			return err
 		}

@@ -170,6 +170,10 @@ func (a *app) showPlans(ctx context.Context, jobs []job, asJSON bool, bitsDirs .
 	if err != nil {
 		return err
 	}
+	engine, err := a.engine()
+	if err != nil {
+		return err
+	}
 	w, err := a.openLocked(ctx, a.ui(), images, bitsDirs...)
 	if err != nil {
 		return err
@@ -178,6 +182,7 @@ func (a *app) showPlans(ctx context.Context, jobs []job, asJSON bool, bitsDirs .
 	for i, j := range jobs {
 		opts := a.options(w, a.ui())
 		pins[i].fill(&opts, set, j)
+		opts.Native = engine
 		p, err := build.Plan(ctx, j.req, opts)
 		if err != nil {
 			return err

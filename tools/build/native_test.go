@@ -444,6 +444,24 @@ func TestNativeDefectB8(t *testing.T) {
 	}
 }
 
+// TestNativePlan: a plan shows the steps that are run, and touches nothing.
+func TestNativePlan(t *testing.T) {
+	t.Parallel()
+	b, m := onMachine(t)
+	p, err := Plan(context.Background(), b.request(t, nativeFlavor), b.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range p.Steps {
+		names = append(names, s.Name)
+	}
+	want := []string{"lock", "base", "component", "upgrade", "packages", "pkgdb", "audit", "finish", "write", "describe"}
+	if d := cmp.Diff(want, names); d != "" || len(m.lines) > 0 {
+		t.Errorf("commands %v, steps (-want +got):\n%s", m.lines, d)
+	}
+}
+
 func TestNativeRefusals(t *testing.T) {
 	t.Parallel()
 	user := 1000

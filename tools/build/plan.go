@@ -30,11 +30,13 @@ func Plan(ctx context.Context, r Request, opts Options) (*plan.Plan, error) {
 			}
 		}
 	}
-	state := plan.Run
-	if res := p.reuse(ctx); res != nil {
+	state, steps := plan.Run, p.steps()
+	if opts.Native != nil {
+		steps = (&onZFS{portable: p}).steps()
+	} else if res := p.reuse(ctx); res != nil {
 		out.Image, state = res.Manifest.UUID(), plan.Done
 	}
-	for _, s := range p.steps() {
+	for _, s := range steps {
 		one := plan.Step{Name: s.name, State: state, Why: s.why}
 		if s.skip != "" {
 			one.State, one.Why = plan.Skip, s.skip

@@ -99,7 +99,7 @@ func Main(ctx context.Context, env Env, args []string) int {
 	if failed {
 		return 1
 	}
-	a.ui().Error(err)
+	a.ui().Error(a.remedy(err))
 	if a.upstreamExit {
 		return 1
 	}

@@ -458,7 +458,7 @@ func TestKilledBuildLeavesNothingInTheWay(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHelperProcess$")
 	cmd.Env = append(os.Environ(), "IMGSTORE_TEST_URL="+sb.ImageURL(), "IMGSTORE_TEST_DIR="+dir)
 	must(t, cmd.Start())
-	for deadline := time.Now().Add(5 * time.Second); faults.Count("GET", "/images/*/file") == 0; {
+	for deadline := time.Now().Add(time.Minute); faults.Count("GET", "/images/*/file") == 0; {
 		if time.Now().After(deadline) {
 			t.Fatal("the build does not fetch")
 		}
@@ -480,7 +480,10 @@ func TestDamagedCacheIsRepaired(t *testing.T) {
 	t.Parallel()
 	damages := map[string]func(t *testing.T, e *entry){
 		"stream changed":   func(t *testing.T, e *entry) { spoil(t, e.stream) },
-		"stream cut":       func(t *testing.T, e *entry) { must(t, os.Truncate(e.stream, 10)) },
+		"stream cut": func(t *testing.T, e *entry) {
+			must(t, os.Chmod(e.stream, 0o644))
+			must(t, os.Truncate(e.stream, 10))
+		},
 		"stream gone":      func(t *testing.T, e *entry) { must(t, os.Remove(e.stream)) },
 		"sidecar gone":     func(t *testing.T, e *entry) { must(t, os.Remove(e.sidecar)) },
 		"sidecar unread":   func(t *testing.T, e *entry) { must(t, os.WriteFile(e.sidecar, []byte("{"), 0o644)) },

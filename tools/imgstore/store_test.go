@@ -479,7 +479,7 @@ func TestKilledBuildLeavesNothingInTheWay(t *testing.T) {
 func TestDamagedCacheIsRepaired(t *testing.T) {
 	t.Parallel()
 	damages := map[string]func(t *testing.T, e *entry){
-		"stream changed":   func(t *testing.T, e *entry) { spoil(t, e.stream) },
+		"stream changed": func(t *testing.T, e *entry) { spoil(t, e.stream) },
 		"stream cut": func(t *testing.T, e *entry) {
 			must(t, os.Chmod(e.stream, 0o644))
 			must(t, os.Truncate(e.stream, 10))

@@ -109,13 +109,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, getenv fu
 	}
 	defer b.close()
 	var results []result
+	var failure error // what was measured before it is shown all the same
 	for _, r := range b.rows() {
 		if !only.MatchString(r.name) || r.long && !c.Long {
 			continue
 		}
 		res, err := b.measure(ctx, r)
 		if err != nil {
-			return fmt.Errorf("%s: %w", r.name, err)
+			failure = fmt.Errorf("%s: %w", r.name, err)
+			break
 		}
 		results = append(results, res)
 	}
@@ -128,7 +130,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, getenv fu
 		return err
 	}
 	fmt.Fprintln(stderr, "bench: raw values are in", c.Out)
-	return nil
+	return failure
 }
 
 // checkout is the top directory of the checkout the bench was started in.

@@ -92,7 +92,7 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := openStateDir(o.StateDir, *o.UID); err != nil {
+	if err := openStateDir(o.StateDir, os.Geteuid()); err != nil {
 		return nil, err
 	}
 	if err := s.sweep(ctx); err != nil {

@@ -9,8 +9,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fetch"
@@ -83,6 +85,34 @@ func TestRecordEncodeAndParse(t *testing.T) {
 	}
 	if _, err := records.Get("../x"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v for an impossible uuid", err)
+	}
+}
+
+// TestRecordsOfKilledBuilds: what they were writing goes when it is old; nothing is
+// elsewhere.
+func TestRecordsOfKilledBuilds(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, age := range map[string]time.Duration{"." + theBase + ".toml1": 25 * time.Hour, "." + theBase + ".toml2": time.Hour} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		when := time.Now().Add(-age)
+		if err := os.Chtimes(path, when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Records(dir).PutTimings(theBase, nil); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	if want := []string{"." + theBase + ".toml2", theBase + ".timings.json"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v, want %v", got, err, want)
 	}
 }
 

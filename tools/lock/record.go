@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
+	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/google/renameio/v2"
@@ -98,6 +100,8 @@ func ReadRecord(name string) (*Record, error) {
 // Records keeps records below a directory, by the uuids of their images.
 type Records string
 
+const tempAge = 24 * time.Hour // of a file that nobody writes to any more
+
 func (d Records) path(uuid string) string { return filepath.Join(string(d), uuid+".toml") }
 
 // Get returns the record of an image; fs.ErrNotExist where there is none.
@@ -117,10 +121,22 @@ func (d Records) Get(uuid string) (*Record, error) {
 
 // Put keeps a record.
 func (d Records) Put(r *Record) error {
+	return d.put(d.path(r.Build.Image), r.Encode())
+}
+
+// put writes a file under a temporary name first, in the directory itself; what
+// killed processes left of such goes.
+func (d Records) put(path string, raw []byte) error {
 	if err := os.MkdirAll(string(d), 0o777); err != nil {
 		return err
 	}
-	return renameio.WriteFile(d.path(r.Build.Image), r.Encode(), 0o666)
+	left, _ := os.ReadDir(string(d))
+	for _, e := range left {
+		if fi, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), ".") && fi.Mode().IsRegular() && time.Since(fi.ModTime()) > tempAge {
+			os.Remove(filepath.Join(string(d), e.Name()))
+		}
+	}
+	return renameio.WriteFile(path, raw, 0o666, renameio.WithTempDir(string(d)))
 }
 
 // Timing is how long a step of a build took.
@@ -138,10 +154,7 @@ func (d Records) PutTimings(uuid string, t []Timing) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(string(d), 0o777); err != nil {
-		return err
-	}
-	return renameio.WriteFile(d.timings(uuid), append(raw, '\n'), 0o666)
+	return d.put(d.timings(uuid), append(raw, '\n'))
 }
 
 // Timings returns how long the steps of an image's build took; fs.ErrNotExist where

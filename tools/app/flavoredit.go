@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/TritonDataCenter/engbld/tools/bounded"
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/flavor"
 	"github.com/TritonDataCenter/engbld/tools/gen"
@@ -74,7 +75,7 @@ func (a *app) flavorReleased(ctx context.Context, name, uuid string) error {
 		a.warnf("image %s is not in the channel release: engbld release promote %s", uuid, uuid)
 	}
 	file := filepath.Join(f.Name, "flavor.toml")
-	text, err := readBounded(filepath.Join(top, "images", file), maxBeside)
+	text, err := bounded.ReadFile(filepath.Join(top, "images", file), maxBeside)
 	if err != nil {
 		return fault.Step.Wrap(err)
 	}
@@ -159,7 +160,7 @@ func (a *app) flavorNew(ctx context.Context, n flavor.New) error {
 		return err
 	}
 	texts := map[string]string{name + "/flavor.toml": text}
-	old, err := readBounded(filepath.Join(top, "images", "buildenv.toml"), maxBeside)
+	old, err := bounded.ReadFile(filepath.Join(top, "images", "buildenv.toml"), maxBeside)
 	if err != nil {
 		return fault.Step.Wrap(err)
 	}

@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/TritonDataCenter/engbld/tools/bounded"
 	"github.com/TritonDataCenter/engbld/tools/dataset"
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
@@ -146,7 +146,7 @@ func (s *subject) survey(ctx context.Context) (*survey.Image, error) {
 		o.Name, o.Manifest = "", s.images[n-1].Manifest
 	}
 	if path := s.beside(".pkgaudit"); path != "" {
-		raw, err := readBounded(path, maxBeside)
+		raw, err := bounded.ReadFile(path, maxBeside)
 		if err != nil {
 			return nil, fault.Step.Wrap(err)
 		}
@@ -263,17 +263,6 @@ func newest(paths []string, want func(*imgmanifest.Manifest) bool) (string, *img
 		return cmp.Or(strings.Compare(a.m.PublishedAt(), b.m.PublishedAt()), cmp.Compare(a.time, b.time), strings.Compare(a.path, b.path))
 	})
 	return last.path, last.m
-}
-
-func readBounded(path string, limit int64) ([]byte, error) {
-	fi, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if fi.Size() > limit {
-		return nil, fmt.Errorf("%s has %d bytes, more than the %d that are read", path, fi.Size(), limit)
-	}
-	return os.ReadFile(path)
 }
 
 // quietLog tells of warnings only: where an image came from is no news to one

@@ -4,12 +4,12 @@ package depcheck
 // above its own. Packages in one line do not know each other.
 var order = [][]string{
 	{ // what knows nothing of the others
-		"images", "tools/fault", "tools/filelock", "tools/finding", "tools/fstree", "tools/gunzip",
-		"tools/pkgsrc/plist", "tools/pkgsrc/version", "tools/plan", "tools/rest", "tools/sandbox/mantaserver", "tools/stamp", "tools/sums",
+		"images", "tools/bounded", "tools/fault", "tools/filelock", "tools/finding", "tools/fstree", "tools/gunzip",
+		"tools/pkgsrc/plist", "tools/pkgsrc/version", "tools/plan", "tools/rest", "tools/sandbox/mantaserver", "tools/stamp",
 	},
 	{ // single formats, and tools without any
 		"tools/bits", "tools/fetch", "tools/flavor", "tools/imagefile", "tools/imgmanifest", "tools/makefile", "tools/native",
-		"tools/pkgsrc/sniff", "tools/sshsign", "tools/stylecheck", "tools/ui", "tools/untar", "tools/zstream",
+		"tools/pkgsrc/sniff", "tools/sshsign", "tools/stylecheck", "tools/sums", "tools/ui", "tools/untar", "tools/zstream",
 	},
 	{ // what is made of them
 		"tools/agent", "tools/buildenv", "tools/dataset", "tools/gen", "tools/imgapi", "tools/lock", "tools/manta",

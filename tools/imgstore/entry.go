@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/TritonDataCenter/engbld/tools/bounded"
 	"github.com/TritonDataCenter/engbld/tools/dataset"
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/imagefile"
@@ -87,7 +88,7 @@ func globEscape(dir string) string {
 
 // readEntry reads a sidecar; nil if it is unusable.
 func readEntry(sidecar string) *entry {
-	raw, err := readBounded(sidecar, maxSidecar)
+	raw, err := bounded.ReadFile(sidecar, maxSidecar)
 	if err != nil {
 		return nil
 	}
@@ -300,19 +301,6 @@ func writeFile(name string, content io.Reader) error {
 		return err
 	}
 	return os.Rename(f.Name(), name)
-}
-
-func readBounded(name string, limit int64) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(raw)) > limit {
-		err = fmt.Errorf("%s: more than %d bytes", name, limit)
-	}
-	return raw, err
 }
 
 func fileSHA256(ctx context.Context, name string) (string, error) {

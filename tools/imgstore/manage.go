@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/TritonDataCenter/engbld/tools/bounded"
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
 )
@@ -50,7 +51,7 @@ func (s *Store) Du() ([]Usage, error) {
 		return nil, fault.Step.Wrap(err)
 	}
 	for _, name := range names {
-		raw, err := readBounded(name, imgmanifest.MaxSize)
+		raw, err := bounded.ReadFile(name, imgmanifest.MaxSize)
 		if err != nil {
 			continue
 		}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/TritonDataCenter/engbld/tools/bounded"
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/imagefile"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
@@ -49,7 +50,7 @@ func findPair(dir, uuid string, ends ...string) (*pair, error) {
 		if strings.HasPrefix(filepath.Base(name), tempPrefix) {
 			continue
 		}
-		raw, err := readBounded(name, imgmanifest.MaxSize)
+		raw, err := bounded.ReadFile(name, imgmanifest.MaxSize)
 		if err != nil || !bytes.Contains(raw, []byte(uuid)) {
 			continue // not ours to judge
 		}
@@ -130,7 +131,7 @@ func (s *Store) findOwn(ctx context.Context, uuid string) (*located, error) {
 // its uuid. The file is linked, or copied where it cannot be; whoever uses it
 // checks it against its manifest.
 func (s *Store) Register(ctx context.Context, manifestPath, filePath string) error {
-	raw, err := readBounded(manifestPath, imgmanifest.MaxSize)
+	raw, err := bounded.ReadFile(manifestPath, imgmanifest.MaxSize)
 	if err != nil {
 		return fault.Step.Errorf("registering an image: %w", err)
 	}

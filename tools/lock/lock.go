@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/TritonDataCenter/engbld/tools/bounded"
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/pelletier/go-toml/v2"
 )
@@ -149,14 +149,11 @@ func Read(name string) (*Lock, error) {
 }
 
 func readBounded(name string) ([]byte, error) {
-	fi, err := os.Stat(name)
-	if err != nil {
-		return nil, err
+	raw, err := bounded.ReadFile(name, maxText)
+	if errors.Is(err, bounded.ErrUnfit) {
+		err = fault.Drift.Wrap(err)
 	}
-	if fi.Size() > maxText {
-		return nil, fault.Drift.Errorf("%s has %d bytes, at most %d are read", name, fi.Size(), maxText)
-	}
-	return os.ReadFile(name)
+	return raw, err
 }
 
 func decode(raw []byte, v any) error {

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 
+	"github.com/TritonDataCenter/engbld/tools/bounded"
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/archive"
@@ -153,7 +153,7 @@ func (c *commands) vulnerabilities(ctx context.Context, t *target, o auditOption
 	case strings.Contains(o.list, "://"):
 		return c.fetchList(ctx, o.list)
 	case o.list != "":
-		if raw, err = readBounded(c.abs(o.list), maxVulnerabilities); err != nil {
+		if raw, err = bounded.ReadFile(c.abs(o.list), maxVulnerabilities); err != nil {
 			return nil, "", fault.Step.Errorf("vulnerability list: %w", err)
 		}
 		return raw, o.list, nil
@@ -184,19 +184,8 @@ func (c *commands) fetchList(ctx context.Context, address string) (raw []byte, f
 			return nil, "", fmt.Errorf("vulnerability list: %w", err)
 		}
 	}
-	if raw, err = readBounded(name, maxVulnerabilities); err != nil {
+	if raw, err = bounded.ReadFile(name, maxVulnerabilities); err != nil {
 		return nil, "", fault.Step.Errorf("vulnerability list: %w", err)
 	}
 	return raw, fetch.Redact(address), nil
-}
-
-func readBounded(name string, limit int64) ([]byte, error) {
-	fi, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !fi.Mode().IsRegular() || fi.Size() > limit {
-		return nil, fmt.Errorf("%s is no file of at most %d bytes", name, limit)
-	}
-	return os.ReadFile(name)
 }

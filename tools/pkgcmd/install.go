@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/TritonDataCenter/engbld/tools/bounded"
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fstree"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/archive"
@@ -265,7 +266,7 @@ func (p *installation) system() error {
 	var keyring []byte
 	if p.o.keyring != "" {
 		var err error
-		if keyring, err = readBounded(p.c.abs(p.o.keyring), maxKeyring); err != nil {
+		if keyring, err = bounded.ReadFile(p.c.abs(p.o.keyring), maxKeyring); err != nil {
 			return fault.Usage.Errorf("--keyring: %w", err)
 		}
 	}

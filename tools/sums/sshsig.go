@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/renameio/v2"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/TritonDataCenter/engbld/tools/bounded"
 )
 
 // Namespace is what signatures of lists are made for: "ssh-keygen -Y verify -n
@@ -128,7 +130,7 @@ func Verify(message, armored []byte) (ssh.PublicKey, error) {
 
 // SignList signs the list of a directory.
 func SignList(k Signer, dir string) error {
-	raw, err := readList(path.Join(dir, ListName), maxList)
+	raw, err := bounded.ReadFile(path.Join(dir, ListName), maxList)
 	if err != nil {
 		return err
 	}
@@ -141,11 +143,11 @@ func SignList(k Signer, dir string) error {
 
 // VerifyList checks the signature of a directory's list and returns its key.
 func VerifyList(dir string) (ssh.PublicKey, error) {
-	raw, err := readList(path.Join(dir, ListName), maxList)
+	raw, err := bounded.ReadFile(path.Join(dir, ListName), maxList)
 	if err != nil {
 		return nil, err
 	}
-	sig, err := readList(path.Join(dir, SignatureName), maxSignature)
+	sig, err := bounded.ReadFile(path.Join(dir, SignatureName), maxSignature)
 	if err != nil {
 		return nil, err
 	}

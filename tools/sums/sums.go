@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/google/renameio/v2"
+
+	"github.com/TritonDataCenter/engbld/tools/bounded"
 )
 
 // Names of the two files in a directory.
@@ -201,7 +203,7 @@ type Problem struct {
 
 // Check compares a directory with its list.
 func Check(ctx context.Context, dir string) (list []Sum, problems []Problem, err error) {
-	raw, err := readList(path.Join(dir, ListName), maxList)
+	raw, err := bounded.ReadFile(path.Join(dir, ListName), maxList)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -231,17 +233,4 @@ func Check(ctx context.Context, dir string) (list []Sum, problems []Problem, err
 		}
 	}
 	return list, problems, nil
-}
-
-func readList(name string, limit int64) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(raw)) > limit {
-		err = fmt.Errorf("%s has more than %d bytes", name, limit)
-	}
-	return raw, err
 }

@@ -17,38 +17,38 @@ _ENGBLD_IMAGE_TIME =	TIMESTAMP=$(call _ENGBLD_Q,$(TIMESTAMP))
 .engbld-always:
 
 triton-origin-multiarch-15.4.1-%: .engbld-always
-	@$(_ENGBLD_IMAGE_TIME) $(MAKE) --no-print-directory -C images/triton-origin-multiarch-15.4.1 $*
+	@export $(_ENGBLD_IMAGE_TIME); exec $(MAKE) --no-print-directory -C images/triton-origin-multiarch-15.4.1 $*
 
 triton-origin-x86_64-18.4.0-%: .engbld-always
-	@$(_ENGBLD_IMAGE_TIME) $(MAKE) --no-print-directory -C images/triton-origin-x86_64-18.4.0 $*
+	@export $(_ENGBLD_IMAGE_TIME); exec $(MAKE) --no-print-directory -C images/triton-origin-x86_64-18.4.0 $*
 
 triton-origin-x86_64-19.4.0-%: .engbld-always
-	@$(_ENGBLD_IMAGE_TIME) $(MAKE) --no-print-directory -C images/triton-origin-x86_64-19.4.0 $*
+	@export $(_ENGBLD_IMAGE_TIME); exec $(MAKE) --no-print-directory -C images/triton-origin-x86_64-19.4.0 $*
 
 triton-origin-x86_64-21.4.0-%: .engbld-always
-	@$(_ENGBLD_IMAGE_TIME) $(MAKE) --no-print-directory -C images/triton-origin-x86_64-21.4.0 $*
+	@export $(_ENGBLD_IMAGE_TIME); exec $(MAKE) --no-print-directory -C images/triton-origin-x86_64-21.4.0 $*
 
 triton-origin-x86_64-23.4.0-%: .engbld-always
-	@$(_ENGBLD_IMAGE_TIME) $(MAKE) --no-print-directory -C images/triton-origin-x86_64-23.4.0 $*
+	@export $(_ENGBLD_IMAGE_TIME); exec $(MAKE) --no-print-directory -C images/triton-origin-x86_64-23.4.0 $*
 
 triton-origin-x86_64-24.4.1-%: .engbld-always
-	@$(_ENGBLD_IMAGE_TIME) $(MAKE) --no-print-directory -C images/triton-origin-x86_64-24.4.1 $*
+	@export $(_ENGBLD_IMAGE_TIME); exec $(MAKE) --no-print-directory -C images/triton-origin-x86_64-24.4.1 $*
 
 # These are no goals of the image's Makefile, but verbs of engbld.
 $(ENGBLD_FLAVORS:%=%-plan): %-plan: .engbld-always
-	@$(_ENGBLD_IMAGE_TIME) $(_ENGBLD) plan $*
+	@export $(_ENGBLD_IMAGE_TIME); exec $(_ENGBLD) plan $*
 
 $(ENGBLD_FLAVORS:%=%-lock): %-lock: .engbld-always
-	@$(_ENGBLD_IMAGE_TIME) $(_ENGBLD) lock $*
+	@export $(_ENGBLD_IMAGE_TIME); exec $(_ENGBLD) lock $*
 
 $(ENGBLD_FLAVORS:%=%-verify): %-verify: .engbld-always
-	@$(_ENGBLD_IMAGE_TIME) $(_ENGBLD) verify $*
+	@export $(_ENGBLD_IMAGE_TIME); exec $(_ENGBLD) verify $*
 
 $(ENGBLD_FLAVORS:%=%-audit): %-audit: .engbld-always
-	@$(_ENGBLD_IMAGE_TIME) $(_ENGBLD) audit $*
+	@export $(_ENGBLD_IMAGE_TIME); exec $(_ENGBLD) audit $*
 
 all-%: .engbld-always
-	@$(_ENGBLD_IMAGE_TIME) $(MAKE) --no-print-directory $(foreach flavor,$(ENGBLD_FLAVORS),'$(flavor)-$*')
+	@export $(_ENGBLD_IMAGE_TIME); exec $(MAKE) --no-print-directory $(foreach flavor,$(ENGBLD_FLAVORS),'$(flavor)-$*')
 
 triton-origin-%: .engbld-always
 	@printf '%s\n' $(call _ENGBLD_Q,error: "$@" is not a flavor and a goal) \

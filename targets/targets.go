@@ -87,34 +87,12 @@ func engbld(ctx context.Context, args ...string) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := app.WithSignals(ctx)
+	ctx, stop := app.WithSignals(ctx, true) // a signal to mage ends mage alone
 	defer stop()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go endWithParent(ctx, cancel)
 	if code := app.Main(ctx, env, args); code != 0 {
 		return mg.Fatal(code, fmt.Sprintf("engbld %s: exit %d", args[0], code))
 	}
 	return nil
-}
-
-// endWithParent cancels when this process's parent is gone: a signal to mage ends
-// mage alone.
-func endWithParent(ctx context.Context, cancel context.CancelFunc) {
-	parent := os.Getppid()
-	tick := time.NewTicker(500 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if os.Getppid() != parent {
-				cancel()
-				return
-			}
-		}
-	}
 }
 
 func goTool() string {

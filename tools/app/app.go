@@ -53,12 +53,42 @@ func OSEnv() (Env, error) {
 // interrupted is the cause of a context that a signal ended.
 type interrupted struct{ sig syscall.Signal }
 
-func (e interrupted) Error() string { return fmt.Sprintf("stopped by %v", e.sig) }
+func (e interrupted) Error() string {
+	switch e.sig {
+	case syscall.SIGINT:
+		return "interrupted (SIGINT)"
+	case syscall.SIGTERM:
+		return "ended (SIGTERM)"
+	}
+	return fmt.Sprintf("ended by signal %d (%v)", int(e.sig), e.sig)
+}
+
+// parentPoll is how often a process that must not outlive its parent looks for it.
+const parentPoll = 500 * time.Millisecond
 
 // WithSignals returns a context that SIGINT, SIGTERM and SIGHUP end, so that
-// every step can clean up; a second signal ends the process at once.
-func WithSignals(ctx context.Context) (context.Context, context.CancelFunc) {
+// every step can clean up; a second signal ends the process at once. With
+// parent it ends too, as by SIGTERM, when the process that started this one is
+// gone: make and mage that are killed tell nobody.
+func WithSignals(ctx context.Context, parent bool) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	if parent {
+		go func(parent int) {
+			tick := time.NewTicker(parentPoll)
+			defer tick.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-tick.C:
+					if os.Getppid() != parent {
+						cancel(interrupted{syscall.SIGTERM})
+						return
+					}
+				}
+			}
+		}(os.Getppid())
+	}
 	c := make(chan os.Signal, 2)
 	signal.Notify(c, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	go func() {
@@ -83,7 +113,10 @@ func Main(ctx context.Context, env Env, args []string) int {
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
-	err := root.ExecuteContext(ctx)
+	err := a.checkSwitches()
+	if err == nil {
+		err = root.ExecuteContext(ctx)
+	}
 	if err == nil {
 		return 0
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/build"
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/flavor"
+	"github.com/TritonDataCenter/engbld/tools/gen"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
 	"github.com/TritonDataCenter/engbld/tools/native"
 	"github.com/TritonDataCenter/engbld/tools/stamp"
@@ -141,8 +142,8 @@ func (a *app) imageBuildCommand() *cobra.Command {
 		Long: `Build origin images from the flavor files in images/ (those of this checkout,
 else the ones engbld was made with). Prints the uuid of each image.
 
-TIMESTAMP, BUILD_PLATFORM and ENGBLD_BITS_DIR are read from the environment as
-the makefiles do, so the result is the same as make FLAVOR-buildimage's.`,
+TIMESTAMP and ENGBLD_BITS_DIR are read from the environment as the makefiles do,
+so the result is the same as make FLAVOR-buildimage's.`,
 		Example: `  ENGBLD_SANDBOX=true engbld image build triton-origin-x86_64-24.4.1
   engbld image build --all`,
 		ValidArgsFunction: a.completeFlavors,
@@ -250,7 +251,7 @@ func (a *app) abs(path string) string {
 func (a *app) imageMakeCommand() *cobra.Command {
 	var req build.Request
 	var bitsDir, timestamp, packages, top string
-	var printOnly bool
+	var printOnly, removeStage bool
 	cmd := &cobra.Command{
 		Use:   "make",
 		Short: "Build an image from a makefile's values (called by make buildimage)",
@@ -275,6 +276,12 @@ BUILDIMAGE_PKGSRC_ACCEPT lists package actions that may be left out.`,
 				req.Version = req.ImageVersion()
 			}
 			req.Component.Package, req.Component.Stage = a.abs(req.Component.Package), a.abs(req.Component.Stage)
+			if removeStage && req.Component.Stage != "" && !printOnly {
+				defer os.RemoveAll(req.Component.Stage)
+			}
+			if err := a.current(set, req.Name, top); err != nil {
+				return err
+			}
 			bits := a.abs(bitsDir)
 			return a.run(cmd.Context(), []job{{req, filepath.Join(bits, req.Name)}}, printOnly, bits)
 		},
@@ -289,6 +296,7 @@ BUILDIMAGE_PKGSRC_ACCEPT lists package actions that may be left out.`,
 	f.StringVar(&req.Platform, "min-platform-floor", build.DefaultPlatform, "least platform the image may ask for")
 	f.StringVar(&req.Component.Package, "package", "", "archive whose root/ goes over the image's root")
 	f.StringVar(&req.Component.Stage, "stage", "", "directory whose root/ goes there before it: unpacked agents")
+	f.BoolVar(&removeStage, "remove-stage", false, "remove that directory at the end, whatever the end is")
 	f.StringVar(&packages, "packages", "", "packages to install, separated by blanks")
 	f.BoolVar(&req.Upgrade, "upgrade", false, "upgrade the base's packages first")
 	f.BoolVar(&req.Audit, "audit", false, "write the vulnerability audit")
@@ -298,6 +306,15 @@ BUILDIMAGE_PKGSRC_ACCEPT lists package actions that may be left out.`,
 	a.buildFlags(f)
 	f.BoolVar(&printOnly, "print-request", false, "print what would be built, as JSON, and stop")
 	return cmd
+}
+
+// current refuses to build a flavor from a Makefile that is older than its
+// flavor file: the other doors would build something else.
+func (a *app) current(set *flavor.Set, name, top string) error {
+	if !slices.Contains(set.Names(), name) || top == "" || a.abs(top) != a.top() {
+		return nil
+	}
+	return gen.Current(a.top(), "images/"+name+"/Makefile")
 }
 
 // accepts joins what images/buildenv.toml accepts for every image with what a

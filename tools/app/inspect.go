@@ -2,8 +2,10 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -171,7 +173,11 @@ func (o *opener) open(ctx context.Context, name string) (*inspect.Image, error) 
 	if err != nil || o.whole {
 		return im, err
 	}
-	return im.Chroot("root")
+	sub, err := im.Chroot("root")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.WithHint(fault.Usage.Errorf("%s has no root/, so it is no zone's image", name), "--dataset shows all there is")
+	}
+	return sub, err
 }
 
 func (o *opener) layers(ctx context.Context, name string) ([]dataset.Layer, error) {

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(6)
 		}
-		ctx, stop := WithSignals(context.Background())
+		ctx, stop := WithSignals(context.Background(), false)
 		code := Main(ctx, env, os.Args[1:])
 		stop()
 		os.Exit(code)

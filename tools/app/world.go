@@ -51,6 +51,19 @@ func (w *world) close() {
 // true, as in upstream's variables (spec engbld-interface.md section 5).
 func (a *app) on(name string) bool { return a.env.Getenv(name) == "true" }
 
+// checkSwitches refuses values of our own switches that would be ignored: who
+// writes ENGBLD_SANDBOX=1 does not want to ask real servers.
+func (a *app) checkSwitches() error {
+	for _, name := range []string{"ENGBLD_SANDBOX", "ENGBLD_OFFLINE", "ENGBLD_ALLOW_FOREIGN"} {
+		switch v := a.env.Getenv(name); v {
+		case "", "true", "false":
+		default:
+			return fault.WithHint(fault.Usage.Errorf("%s=%q is neither true nor false", name, v), "%s=true", name)
+		}
+	}
+	return nil
+}
+
 // cacheRoot is the cache of a world: sandbox and real images never meet.
 func (a *app) cacheRoot(sandboxed bool) (string, error) {
 	if dir := a.env.Getenv("ENGBLD_SANDBOX_DIR"); sandboxed && dir != "" {
@@ -89,6 +102,15 @@ func (a *app) imageSource() string {
 		return s
 	}
 	return a.abs(s)
+}
+
+// vulnSource is the vulnerability list that the user named: an address, or a file.
+func (a *app) vulnSource() string {
+	s := a.env.Getenv("ENGBLD_VULNERABILITIES")
+	if s == "" || isURL(s) {
+		return s
+	}
+	return "file://" + a.abs(s)
 }
 
 // namedSource tells whether the user said where base images come from.
@@ -162,6 +184,7 @@ func (a *app) options(w *world, story *ui.UI) build.Options {
 	return build.Options{
 		Images: w.images, Client: w.client, PackageCache: w.packageCache, Offline: w.offline, Sandbox: w.sandbox != nil,
 		PackageSource: a.env.Getenv("ENGBLD_PKGSRC_SOURCE"), VulnURL: defaultVulnURL,
+		VulnSource:   a.vulnSource(),
 		AllowForeign: a.on("ENGBLD_ALLOW_FOREIGN"), Story: story,
 		Inputs: w.inputs, Records: w.records, WriteLock: a.on("ENGBLD_WRITE_LOCK"),
 		Keep: a.keep || a.on("ENGBLD_KEEP"), Again: a.again,

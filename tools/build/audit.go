@@ -43,10 +43,7 @@ func AuditTree(ctx context.Context, root *fstree.Tree, opts Options, now time.Ti
 	if err != nil {
 		return nil, err
 	}
-	report := &AuditReport{List: conf.VulnURL, Verdicts: []Verdict{}}
-	if report.List == "" {
-		report.List = opts.VulnURL
-	}
+	report := &AuditReport{List: opts.vulnURL(conf.VulnURL), Verdicts: []Verdict{}}
 	raw, err := fetchVulnerabilities(ctx, opts, report.List)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -47,6 +48,7 @@ type Options struct {
 	PackageSource string        // repository instead of the target's own; $release and $arch are replaced
 	PackageCache  string        // directory for downloaded packages
 	VulnURL       string        // vulnerability list where the target names none
+	VulnSource    string        // vulnerability list instead of the target's own: an address or a file
 	EOLPage       string        // address pkg_admin audit names for packages at their end of life
 	TempDir       string        // for unpacked content; "" is the system's
 	Offline       bool          // nothing is fetched
@@ -85,6 +87,13 @@ type step struct {
 	inputs          func(context.Context) ([]plan.Input, error)
 	run             func(context.Context) error
 }
+
+// elsewhere is what can be done when a server does not give what a step needs.
+const elsewhere = "without that server: ENGBLD_SANDBOX=true builds from made-up stand-ins; local sources are " +
+	"ENGBLD_IMAGE_SOURCE=DIR, ENGBLD_PKGSRC_SOURCE=DIR and ENGBLD_VULNERABILITIES=FILE"
+
+// vulnURL is the address of the vulnerability list for a target that names own.
+func (o *Options) vulnURL(own string) string { return cmp.Or(o.VulnSource, own, o.VulnURL) }
 
 // Run builds the image r asks for. Until it returns without an error, nothing
 // has appeared or changed under a final name in opts.Out. Where the lock shows
@@ -165,6 +174,9 @@ func (p *portable) run(ctx context.Context, steps []step) error {
 		}
 		begin := time.Now()
 		if err := s.run(ctx); err != nil {
+			if fault.KindOf(err) == fault.Network {
+				err = fault.WithHint(err, "%s", elsewhere)
+			}
 			return fmt.Errorf("%s: %s: %w", p.req.Name, s.name, fault.Step.Wrap(err))
 		}
 		p.timings = append(p.timings, lock.Timing{Step: s.name, Seconds: time.Since(begin).Seconds()})

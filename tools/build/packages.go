@@ -153,10 +153,7 @@ func (p *portable) finishPackages(ctx context.Context) error {
 // audit fetches the vulnerability list into the image and compares it with the
 // installed packages (spec pkgsrc.md section 11).
 func (k *packages) audit(ctx context.Context, p *portable) (raw []byte, findings []audit.Finding, err error) {
-	url := p.conf.VulnURL
-	if url == "" {
-		url = p.opts.VulnURL
-	}
+	url := p.opts.vulnURL(p.conf.VulnURL)
 	if raw, err = p.fetchVulnerabilities(ctx, url); err != nil {
 		return nil, nil, err
 	}

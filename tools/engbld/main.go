@@ -23,7 +23,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)
 		os.Exit(6)
 	}
-	ctx, stop := app.WithSignals(context.Background())
+	ctx, stop := app.WithSignals(context.Background(), os.Getenv("MAKELEVEL") != "")
 	code := app.Main(ctx, env, os.Args[1:])
 	stop()
 	os.Exit(code)

@@ -147,7 +147,8 @@ fi
 printf "mf=%s\naccept=%s\n" "$BUILDIMAGE_MF" "$BUILDIMAGE_PKGSRC_ACCEPT"
 for a; do printf "arg=%s\n" "$a"; done
 } > "${STUB_OUT:-/dev/null}"
-for a; do case $p in --stage) (cd "$a" && find . -type f) | LC_ALL=C sort > "$STUB_OUT.stage";; esac; p=$a; done
+for a; do case $p in --stage) (cd "$a" && find . -type f) | LC_ALL=C sort > "$STUB_OUT.stage"; stage=$a;; esac; p=$a; done
+for a; do [ "$a" != --remove-stage ] || rm -rf "$stage"; done
 exit ${STUB_EXIT:-0}
 `, 0o777)
 	write(t, filepath.Join(eng, "tools/bits-upload.sh"), "#!/bin/sh\nfor a; do echo \"arg=$a\"; done\n", 0o777)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 
 	"github.com/google/renameio/v2"
@@ -45,7 +46,8 @@ func files(set *flavor.Set) []file {
 	return list
 }
 
-// each calls visit with every file that is not what it should be.
+// each calls visit with every file that is not what it should be; want is nil
+// for one that should not be there: the Makefile of a flavor that is gone.
 func each(root string, visit func(path string, now, want []byte) error) error {
 	set, err := flavor.Load(os.DirFS(filepath.Join(root, "images")))
 	if err != nil {
@@ -67,7 +69,45 @@ func each(root string, visit func(path string, now, want []byte) error) error {
 			return err
 		}
 	}
+	left, err := filepath.Glob(filepath.Join(root, "images", "*", "Makefile"))
+	if err != nil {
+		return fmt.Errorf("generated files: %w", err)
+	}
+	for _, full := range left {
+		name := filepath.Base(filepath.Dir(full))
+		if slices.Contains(set.Names(), name) {
+			continue
+		}
+		now, err := os.ReadFile(full)
+		if err != nil {
+			return fmt.Errorf("generated file: %w", err)
+		}
+		if !bytes.HasPrefix(now, []byte(header)) {
+			continue // somebody's own
+		}
+		if err := visit("images/"+name+"/Makefile", now, nil); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// errStale ends a walk that has found what it looks for.
+var errStale = errors.New("stale")
+
+// Current tells whether one generated file is what the flavor files say; an
+// error of kind fault.Drift says that it is not.
+func Current(root, path string) error {
+	err := each(root, func(p string, _, _ []byte) error {
+		if p == path {
+			return errStale
+		}
+		return nil
+	})
+	if errors.Is(err, errStale) {
+		return fault.WithHint(fault.Drift.Errorf("%s is not what the flavor files say", path), "make gen")
+	}
+	return err
 }
 
 // Write brings every generated file below root up to date, from the flavor files
@@ -75,13 +115,16 @@ func each(root string, visit func(path string, now, want []byte) error) error {
 func Write(root string) (changed []string, err error) {
 	err = each(root, func(path string, _, want []byte) error {
 		full := filepath.Join(root, path)
+		changed = append(changed, path)
+		if want == nil {
+			return os.Remove(full)
+		}
 		if err := os.MkdirAll(filepath.Dir(full), 0o777); err != nil {
 			return fmt.Errorf("generated file: %w", err)
 		}
 		if err := renameio.WriteFile(full, want, 0o644); err != nil {
 			return fmt.Errorf("writing %s: %w", path, err)
 		}
-		changed = append(changed, path)
 		return nil
 	})
 	return changed, err
@@ -93,13 +136,16 @@ func Check(root string, w io.Writer) error {
 	n := 0
 	err := each(root, func(path string, now, want []byte) error {
 		n++
-		from := path
+		from, to := path, path+" (generated)"
 		if now == nil {
 			from = "/dev/null"
 		}
+		if want == nil {
+			to = "/dev/null"
+		}
 		return difflib.WriteUnifiedDiff(w, difflib.UnifiedDiff{
 			A: difflib.SplitLines(string(now)), B: difflib.SplitLines(string(want)),
-			FromFile: from, ToFile: path + " (generated)", Context: 3,
+			FromFile: from, ToFile: to, Context: 3,
 		})
 	})
 	if err == nil && n > 0 {

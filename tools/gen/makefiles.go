@@ -73,7 +73,7 @@ func wrappers(set *flavor.Set) ([]byte, error) {
 	p(".PHONY: .engbld-always\n.engbld-always:\n")
 	for _, n := range set.Names() {
 		p("\n%s-%%: .engbld-always\n", n)
-		p("\t@$(_ENGBLD_IMAGE_TIME) $(MAKE) --no-print-directory -C images/%s $*\n", n)
+		p("\t@export $(_ENGBLD_IMAGE_TIME); exec $(MAKE) --no-print-directory -C images/%s $*\n", n)
 	}
 	p("\n# These are no goals of the image's Makefile, but verbs of engbld.\n")
 	for i, verb := range []string{"plan", "lock", "verify", "audit"} {
@@ -81,10 +81,10 @@ func wrappers(set *flavor.Set) ([]byte, error) {
 			p("\n")
 		}
 		p("$(ENGBLD_FLAVORS:%%=%%-%[1]s): %%-%[1]s: .engbld-always\n", verb)
-		p("\t@$(_ENGBLD_IMAGE_TIME) $(_ENGBLD) %s $*\n", verb)
+		p("\t@export $(_ENGBLD_IMAGE_TIME); exec $(_ENGBLD) %s $*\n", verb)
 	}
 	p("\nall-%%: .engbld-always\n")
-	p("\t@$(_ENGBLD_IMAGE_TIME) $(MAKE) --no-print-directory $(foreach flavor,$(ENGBLD_FLAVORS),'$(flavor)-$*')\n")
+	p("\t@export $(_ENGBLD_IMAGE_TIME); exec $(MAKE) --no-print-directory $(foreach flavor,$(ENGBLD_FLAVORS),'$(flavor)-$*')\n")
 	p("\ntriton-origin-%%: .engbld-always\n")
 	p("\t@printf '%%s\\n' $(call _ENGBLD_Q,error: \"$@\" is not a flavor and a goal) \\\n")
 	p("\t    'hint:  say FLAVOR-GOAL; the flavors are: $(strip $(ENGBLD_FLAVORS))' >&2\n")

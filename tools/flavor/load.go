@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"reflect"
 	"sort"
 	"strings"
@@ -22,18 +20,6 @@ const (
 	maxFile    = 64 << 10 // the largest real file has 3 KiB
 	maxFlavors = 200
 )
-
-// Dir chooses the flavor files: those of the checkout at root where it has any,
-// else the embedded ones.
-func Dir(root string, embedded fs.FS) fs.FS {
-	dir := filepath.Join(root, "images")
-	if root != "" {
-		if _, err := os.Stat(filepath.Join(dir, "buildenv.toml")); err == nil {
-			return os.DirFS(dir)
-		}
-	}
-	return embedded
-}
 
 // Load reads buildenv.toml and every */flavor.toml of fsys, which is the content
 // of the images directory.

@@ -10,7 +10,6 @@ import (
 	"compress/bzip2"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/gunzip"
 	"github.com/ulikunitz/xz"
@@ -74,17 +73,4 @@ func Suffix(compression string) string {
 		return ".xz"
 	}
 	return ""
-}
-
-// FromName guesses a file's compression from its name, "none" where nothing
-// fits.
-func FromName(name string) string {
-	for _, c := range [...]struct{ suffix, compression string }{
-		{".gz", "gzip"}, {".tgz", "gzip"}, {".bz2", "bzip2"}, {".xz", "xz"},
-	} {
-		if strings.HasSuffix(name, c.suffix) {
-			return c.compression
-		}
-	}
-	return "none"
 }

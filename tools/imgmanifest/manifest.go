@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 )
 
 // ZeroUUID is the owner that a standalone image server gives every image
@@ -240,5 +239,3 @@ func (m *Manifest) sorted() []field {
 	})
 	return out
 }
-
-func quoteInt(n int64) json.RawMessage { return json.RawMessage(strconv.FormatInt(n, 10)) }

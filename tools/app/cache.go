@@ -2,6 +2,8 @@ package app
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
@@ -29,6 +31,9 @@ func (a *app) cacheCommand() *cobra.Command {
 				}
 				gone, err := s.Prune(cmd.Context(), o)
 				a.printUsage(gone)
+				if err == nil && pruneAll {
+					err = a.pruneDownloads()
+				}
 				return err
 			})
 		},
@@ -62,6 +67,25 @@ func (a *app) cacheCommand() *cobra.Command {
 			},
 		})
 	return cmd
+}
+
+// pruneDownloads removes packages, and what downloads that were killed left. What
+// builds used stays on record.
+func (a *app) pruneDownloads() error {
+	images, err := a.imageCache(a.on("ENGBLD_SANDBOX"))
+	if err != nil {
+		return err
+	}
+	root, err := a.cacheRoot(a.on("ENGBLD_SANDBOX"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range []string{filepath.Join(images, "parts"), filepath.Join(root, "packages")} {
+		if err := os.RemoveAll(dir); err != nil {
+			return fault.Step.Errorf("cache: %w", err)
+		}
+	}
+	return nil
 }
 
 // withImages opens the image cache, without servers.

@@ -125,7 +125,7 @@ func (p *portable) readBase(ctx context.Context) error {
 			"BASE_IMAGE_UUID must be a zone-dataset image such as a triton-origin image")
 	}
 	if p.spool, err = fstree.NewSpool(p.opts.TempDir); err != nil {
-		return err
+		return fault.WithHint(fault.Unfit.Wrap(err), "set TMPDIR to a directory that can be written")
 	}
 	p.conf, err = pkgdb.ReadConfig(p.root)
 	return err

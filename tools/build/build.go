@@ -3,7 +3,9 @@ package build
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -215,6 +217,7 @@ func (p *portable) keep(ctx context.Context) {
 type output struct {
 	dir   string
 	lock  *filelock.Lock
+	made  bool // dir was not there before
 	temps []string
 	kept  bool // temps stay
 }
@@ -222,14 +225,24 @@ type output struct {
 const tempPrefix = ".engbld-"
 
 func openOutput(ctx context.Context, dir string, story Story) (*output, error) {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return nil, fault.Step.Errorf("making the directory: %w", err)
-	}
-	lock, err := filelock.Get(ctx, filepath.Join(dir, tempPrefix+"lock"), func() {
-		story.Infof("another build writes to %s, waiting for it", dir)
-	})
-	if err != nil {
-		return nil, fault.Step.Wrap(err)
+	_, err := os.Stat(dir)
+	made := errors.Is(err, fs.ErrNotExist)
+	var lock *filelock.Lock
+	for {
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return nil, fault.Step.Errorf("making the directory: %w", err)
+		}
+		var err error
+		lock, err = filelock.Get(ctx, filepath.Join(dir, tempPrefix+"lock"), func() {
+			story.Infof("another build writes to %s, waiting for it", dir)
+		})
+		if err == nil {
+			break
+		}
+		// Whoever had the lock may have failed and taken the empty directory away.
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, fault.Step.Wrap(err)
+		}
 	}
 	// What a build that was killed left behind is ours to clean, now that we
 	// know that no other one is at work here.
@@ -239,7 +252,7 @@ func openOutput(ctx context.Context, dir string, story Story) (*output, error) {
 			os.Remove(filepath.Join(dir, e.Name()))
 		}
 	}
-	return &output{dir: dir, lock: lock}, nil
+	return &output{dir: dir, lock: lock, made: made}, nil
 }
 
 // create makes a file that becomes dir/name when publish is called.
@@ -286,4 +299,7 @@ func (o *output) close() {
 		}
 	}
 	o.lock.Remove()
+	if o.made {
+		os.Remove(o.dir) // if nothing is in it: a failed build leaves nothing
+	}
 }

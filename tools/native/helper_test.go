@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			os.Exit(99)
 		}
-		ctx, stop := app.WithSignals(context.Background())
+		ctx, stop := app.WithSignals(context.Background(), false)
 		defer stop()
 		os.Exit(app.Main(ctx, env, os.Args[1:]))
 	}
@@ -100,7 +100,7 @@ func doJob(raw string) int {
 		fmt.Println(err)
 		return 99
 	}
-	ctx, stop := app.WithSignals(context.Background())
+	ctx, stop := app.WithSignals(context.Background(), false)
 	defer stop()
 	err := j.do(ctx)
 	if err == nil {

@@ -73,14 +73,14 @@ func TestKilledAnytime(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	shared, tmp := t.TempDir(), t.TempDir()
 	n := often(8, 200)
-	killed := 0
-	for i := range n {
+	span, builds, killed := float64(s.took), 0, 0
+	for ; killed < n && builds < 5*n; builds++ {
 		bits, sandbox := t.TempDir(), shared
-		if i%2 == 0 {
+		if builds%2 == 0 {
 			sandbox = t.TempDir()
 		}
 		own := s.settings(bits, sandbox, tmp)
-		after := time.Duration((float64(i) + random.Float64()) / float64(n) * 1.1 * float64(s.took))
+		after := time.Duration(random.Float64() * span)
 		cmd := s.Command(own, s.program, s.args...)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -90,6 +90,9 @@ func TestKilledAnytime(t *testing.T) {
 		kill.Stop()
 		if err != nil {
 			killed++
+			span *= 1.02
+		} else {
+			span *= 0.95 // it was too fast
 		}
 		if _, err := os.Stat(filepath.Join(bits, theFlavor)); err == nil {
 			got := checkout.Products(t, filepath.Join(bits, theFlavor))
@@ -110,7 +113,7 @@ func TestKilledAnytime(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d of %d builds of %v were killed", killed, n, s.took)
+	t.Logf("%d of %d builds were killed, within %v", killed, builds, time.Duration(span))
 	// Downloads and records of a moment ago may be somebody's; they go when they are
 	// a day old.
 	left := temporary(t, shared)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"reflect"
+	"regexp"
 	"sort"
 	"strings"
 
@@ -155,7 +156,7 @@ func (l *loader) file(fsys fs.FS, name string, v any) *source {
 		var d *toml.DecodeError
 		if errors.As(err, &d) {
 			line, col := d.Position()
-			l.add(name, line, col, strings.TrimPrefix(d.Error(), "toml: "))
+			l.add(name, line, col, plainError(strings.TrimPrefix(d.Error(), "toml: ")))
 		} else {
 			l.add(name, 1, 1, strings.TrimPrefix(err.Error(), "toml: "))
 		}
@@ -163,6 +164,27 @@ func (l *loader) file(fsys fs.FS, name string, v any) *source {
 	}
 	l.keys(src, data, schema(reflect.TypeOf(v)))
 	return src
+}
+
+// wrongType is how the decoder says that a value is of the wrong type; the names
+// of our structs mean nothing to who writes the file.
+var wrongType = regexp.MustCompile(`^cannot decode TOML (\w+) into (?:struct field \S+|a Go value) of type (\S+)$`)
+
+func plainError(text string) string {
+	m := wrongType.FindStringSubmatch(text)
+	if m == nil {
+		return text
+	}
+	want := "a table"
+	switch m[2] {
+	case "bool":
+		want = "true or false"
+	case "string":
+		want = "a string"
+	case "[]string":
+		want = "a list of strings"
+	}
+	return fmt.Sprintf("a %s stands where %s is wanted", m[1], want)
 }
 
 // keys notes where each key stands and finds those that mean nothing. The decoder

@@ -11,6 +11,9 @@
 #:   make FLAVOR-plan, -lock, -verify, -audit
 #:                               what a build would do; pin its inputs; build it
 #:                               again and compare; judge its vulnerabilities
+#:   make FLAVOR-diff, -sbom, -provenance, -report
+#:                               of the newest build: what it changes, documents
+#:                               beside it, a page about it
 #:   make flavors                list the flavors
 #:
 #: Without network, from made-up packages: ENGBLD_SANDBOX=true make ...

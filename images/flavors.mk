@@ -47,6 +47,18 @@ $(ENGBLD_FLAVORS:%=%-verify): %-verify: .engbld-always
 $(ENGBLD_FLAVORS:%=%-audit): %-audit: .engbld-always
 	@export $(_ENGBLD_IMAGE_TIME); exec $(_ENGBLD) audit $*
 
+$(ENGBLD_FLAVORS:%=%-diff): %-diff: .engbld-always
+	@export $(_ENGBLD_IMAGE_TIME); exec $(_ENGBLD) image diff $*
+
+$(ENGBLD_FLAVORS:%=%-sbom): %-sbom: .engbld-always
+	@export $(_ENGBLD_IMAGE_TIME); exec $(_ENGBLD) image sbom --beside $*
+
+$(ENGBLD_FLAVORS:%=%-provenance): %-provenance: .engbld-always
+	@export $(_ENGBLD_IMAGE_TIME); exec $(_ENGBLD) image provenance --beside $*
+
+$(ENGBLD_FLAVORS:%=%-report): %-report: .engbld-always
+	@export $(_ENGBLD_IMAGE_TIME); exec $(_ENGBLD) report -o $(call _ENGBLD_Q,$(ENGBLD_BITS_DIR)/$*/$*-report.html) $*
+
 all-%: .engbld-always
 	@export $(_ENGBLD_IMAGE_TIME); exec $(MAKE) --no-print-directory $(foreach flavor,$(ENGBLD_FLAVORS),'$(flavor)-$*')
 

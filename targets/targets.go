@@ -45,6 +45,24 @@ func Verify(ctx context.Context, image string) error { return engbld(ctx, "verif
 // Audit lists known vulnerabilities of an image's packages, by the flavor's policy.
 func Audit(ctx context.Context, image string) error { return engbld(ctx, "audit", image) }
 
+// Diff tells what an image changes in what it is based on.
+func Diff(ctx context.Context, image string) error { return engbld(ctx, "image", "diff", image) }
+
+// Sbom writes an image's bill of materials beside it.
+func Sbom(ctx context.Context, image string) error {
+	return engbld(ctx, "image", "sbom", "--beside", image)
+}
+
+// Provenance writes beside an image how it was made.
+func Provenance(ctx context.Context, image string) error {
+	return engbld(ctx, "image", "provenance", "--beside", image)
+}
+
+// Report writes an image's page into a file.
+func Report(ctx context.Context, image, file string) error {
+	return engbld(ctx, "report", "-o", file, image)
+}
+
 // Gen holds what is done to the files generated from the flavors.
 type Gen mg.Namespace
 

@@ -69,6 +69,11 @@ func (a *app) buildAll(ctx context.Context, jobs []job, engine *native.Options, 
 			if err != nil {
 				return err
 			}
+			if a.on("ENGBLD_SBOM") {
+				if err := a.describeBuilt(ctx, res.ManifestPath); err != nil {
+					return err
+				}
+			}
 			uuids[i] = res.Manifest.UUID()
 			a.sayTimings(story, w, res)
 			return nil

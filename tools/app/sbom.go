@@ -79,22 +79,60 @@ func (a *app) document(ctx context.Context, s *subject, im *survey.Image, beside
 	if err != nil {
 		return err
 	}
-	var b bytes.Buffer
-	if err := d.write(&b, about); err != nil {
-		return err
-	}
 	if !beside {
+		var b bytes.Buffer
+		if err := d.write(&b, about); err != nil {
+			return err
+		}
 		_, err := a.env.Stdout.Write(b.Bytes())
 		return err
 	}
+	path, err := s.writeBeside(about, d)
+	if err == nil {
+		fmt.Fprintln(a.env.Stdout, path)
+	}
+	return err
+}
+
+// writeBeside puts a document beside the image's manifest.
+func (s *subject) writeBeside(about sbom.Subject, d document) (string, error) {
 	stem := stemOf(s.manifest)
 	if stem == "" {
-		return fault.WithHint(fault.Usage.Errorf("%s: its manifest is in no directory to write beside", im.Name), "name the image by its manifest")
+		return "", fault.WithHint(fault.Usage.Errorf("%s: its manifest is in no directory to write beside", about.Image.Name), "name the image by its manifest")
 	}
-	if err := renameio.WriteFile(stem+d.suffix, b.Bytes(), 0o666); err != nil {
+	var b bytes.Buffer
+	if err := d.write(&b, about); err != nil {
+		return "", err
+	}
+	return stem + d.suffix, renameio.WriteFile(stem+d.suffix, b.Bytes(), 0o666)
+}
+
+// describeBuilt writes bills of materials and provenance beside a new image, so
+// that they are uploaded with it (ENGBLD_SBOM=true).
+func (a *app) describeBuilt(ctx context.Context, manifest string) error {
+	o := &opener{a: a}
+	defer o.close()
+	s, err := o.subject(ctx, manifest)
+	if err != nil {
 		return err
 	}
-	fmt.Fprintln(a.env.Stdout, stem+d.suffix)
+	im, err := s.survey(ctx)
+	if err != nil {
+		return err
+	}
+	about, err := s.about(ctx, im)
+	if err != nil {
+		return err
+	}
+	for _, d := range []document{
+		{cycloneDXSuffix, sbom.WriteCycloneDX}, {spdxSuffix, sbom.WriteSPDX}, {provenanceSuffix, sbom.WriteProvenance},
+	} {
+		path, err := s.writeBeside(about, d)
+		if err != nil {
+			return fault.Step.Errorf("%s: %w", filepath.Base(manifest), err)
+		}
+		a.ui().Detailf("%s", path)
+	}
 	return nil
 }
 

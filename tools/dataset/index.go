@@ -92,7 +92,7 @@ func (ds *Dataset) save(layers []Layer) error {
 	if !ok || last.Index == "" {
 		return nil
 	}
-	f, err := os.CreateTemp(filepath.Dir(last.Index), ".engbld-index-*")
+	f, err := os.CreateTemp(filepath.Dir(last.Index), ".engbld-"+filepath.Base(last.Index)+"-*")
 	if err != nil {
 		return err
 	}

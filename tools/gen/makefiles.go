@@ -76,12 +76,16 @@ func wrappers(set *flavor.Set) ([]byte, error) {
 		p("\t@export $(_ENGBLD_IMAGE_TIME); exec $(MAKE) --no-print-directory -C images/%s $*\n", n)
 	}
 	p("\n# These are no goals of the image's Makefile, but verbs of engbld.\n")
-	for i, verb := range []string{"plan", "lock", "verify", "audit"} {
+	for i, goal := range []struct{ name, verb string }{
+		{"plan", "plan $*"}, {"lock", "lock $*"}, {"verify", "verify $*"}, {"audit", "audit $*"},
+		{"diff", "image diff $*"}, {"sbom", "image sbom --beside $*"}, {"provenance", "image provenance --beside $*"},
+		{"report", "report -o $(call _ENGBLD_Q,$(ENGBLD_BITS_DIR)/$*/$*-report.html) $*"},
+	} {
 		if i > 0 {
 			p("\n")
 		}
-		p("$(ENGBLD_FLAVORS:%%=%%-%[1]s): %%-%[1]s: .engbld-always\n", verb)
-		p("\t@export $(_ENGBLD_IMAGE_TIME); exec $(_ENGBLD) %s $*\n", verb)
+		p("$(ENGBLD_FLAVORS:%%=%%-%[1]s): %%-%[1]s: .engbld-always\n", goal.name)
+		p("\t@export $(_ENGBLD_IMAGE_TIME); exec $(_ENGBLD) %s\n", goal.verb)
 	}
 	p("\nall-%%: .engbld-always\n")
 	p("\t@export $(_ENGBLD_IMAGE_TIME); exec $(MAKE) --no-print-directory $(foreach flavor,$(ENGBLD_FLAVORS),'$(flavor)-$*')\n")

@@ -289,9 +289,11 @@ func store(out *os.File, r io.Reader) error {
 	return nil
 }
 
-// writeFile gives a file its name when it is complete and on disk.
+// writeFile gives a file its name when it is complete and on disk. Names begin
+// with the image's uuid, whose lock the caller has: so do temporary ones, which
+// tells the next one what may be cleaned.
 func writeFile(name string, content io.Reader) error {
-	f, err := os.CreateTemp(filepath.Dir(name), tempPrefix+"*")
+	f, err := os.CreateTemp(filepath.Dir(name), tempPrefix+filepath.Base(name)+"-*")
 	if err != nil {
 		return err
 	}

@@ -143,7 +143,7 @@ func (s *Store) Register(ctx context.Context, manifestPath, filePath string) err
 	if err := s.check(l, m.UUID()); err != nil || !imgmanifest.ValidUUID(m.UUID()) {
 		return fault.Step.Errorf("registering %s: %w", manifestPath, cmp.Or(err, errors.New("the manifest has no uuid")))
 	}
-	if s.opts.Sandbox != m.Sandbox() {
+	if s.opts.Sandbox != m.Sandbox() && !s.opts.Marked {
 		return fault.Policy.Errorf("registering %s: images of the sandbox and real ones are kept apart", manifestPath)
 	}
 	unlock, err := s.lock(ctx, m.UUID())

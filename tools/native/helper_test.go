@@ -108,8 +108,8 @@ func doJob(raw string) int {
 	}
 	fmt.Printf("error: %v\nhint: %s\n", err, fault.Hint(err))
 	if cause := context.Cause(ctx); cause != nil {
-		for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
-			if strings.HasSuffix(cause.Error(), s.String()) {
+		for name, s := range map[string]syscall.Signal{"SIGINT": syscall.SIGINT, "SIGTERM": syscall.SIGTERM} {
+			if strings.Contains(cause.Error(), name) {
 				return 128 + int(s)
 			}
 		}

@@ -33,6 +33,7 @@
 .PHONY: help
 help:
 	@sed -n -e 's/^#: //p' -e 's/^#:$$//p' Makefile
+	@printf '\nFLAVOR is one of these, or all:\n'; printf '  %s\n' $(ENGBLD_FLAVORS)
 
 NAME =			engbld
 MAKE_STAMPS_DIR =	make_stamps

@@ -122,9 +122,15 @@ func TestCommandLine(t *testing.T) {
 		must(t, os.Mkdir(own, 0o755))
 		must(t, os.Chown(own, 65534, 65534))
 		must(t, os.Chmod(filepath.Dir(p.dir), 0o755)) // the test's directories
+		must(t, os.Chmod(p.dir, 0o755))
 		other := j
 		other.Out, other.Cache, other.Temp = filepath.Join(own, "bits"), filepath.Join(own, "cache"), own
 		cmd := p.cli(t, other, "curl")
+		self, err := os.ReadFile("/proc/self/exe") // perhaps only root may run that one
+		must(t, err)
+		cmd.Path = filepath.Join(own, "engbld")
+		must(t, os.WriteFile(cmd.Path, self, 0o755))
+		must(t, os.Chmod(cmd.Path, 0o755))
 		cmd.Dir = own
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		run(t, cmd, 6, "needs root", "pfexec")

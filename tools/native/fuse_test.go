@@ -265,8 +265,8 @@ func (p *pool) mounts(t testing.TB) (list []string) {
 	raw, err := os.ReadFile("/proc/self/mounts")
 	must(t, err)
 	for l := range strings.Lines(string(raw)) {
-		if f := strings.Fields(l); strings.HasPrefix(f[1], p.dir) {
-			list = append(list, f[1])
+		if at := strings.ReplaceAll(strings.Fields(l)[1], `\040`, " "); strings.HasPrefix(at, p.dir) {
+			list = append(list, at)
 		}
 	}
 	return list

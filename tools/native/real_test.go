@@ -58,7 +58,7 @@ func TestNativeOnZFS(t *testing.T) {
 
 	// zfs itself receives it, on top of the imported base.
 	at := filepath.Join(p.dir, "received")
-	received := exec.Command("/bin/sh", "-c", fmt.Sprintf("gunzip -c %s/component-zfs-1.2.3.zfs.gz | %s receive -u lake/received", j.Out, p.file("sbin/zfs")))
+	received := exec.Command("/bin/sh", "-c", `gunzip -c "$1" | "$2" receive -u lake/received`, "sh", filepath.Join(j.Out, "component-zfs-1.2.3.zfs.gz"), p.file("sbin/zfs"))
 	if out, err := received.CombinedOutput(); err != nil {
 		t.Fatalf("zfs receive: %v: %s", err, out)
 	}

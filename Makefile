@@ -20,7 +20,8 @@
 #:
 #: Working on engbld
 #:   make test                   run the tests
-#:   make soak                   random file systems against real ZFS, 500 rounds
+#:   make soak                   random file systems against real ZFS, 500 rounds,
+#:                               and builds that are killed, starved, repeated
 #:   make check                  format, vet, generated files
 #:   make cross                  compile for every system engbld runs on
 #:   make gen                    write what is generated from images/*/flavor.toml
@@ -70,6 +71,8 @@ test:
 .PHONY: soak
 soak:
 	@$(_ENGBLD_TEST_ENV) ENGBLD_SOAK=500 $(_ENGBLD_GO) test -run Soak -timeout 120m ./tools/dataset
+	@$(_ENGBLD_TEST_ENV) ENGBLD_STRESS=1 $(_ENGBLD_GO) test -v -timeout 60m \
+	    -run 'Killed|TwoAtOnce|Cache|Few|Clock|Times|Soak' ./tools/e2e
 
 .PHONY: bench
 bench:

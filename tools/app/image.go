@@ -40,15 +40,7 @@ type job struct {
 // buildAll builds the jobs, as many at once as there are CPUs, and prints their
 // uuids in the jobs' order.
 func (a *app) buildAll(ctx context.Context, jobs []job, engine *native.Options, bitsDirs ...string) error {
-	set, err := a.flavors()
-	if err != nil {
-		return err
-	}
-	pins, images, err := a.pins(set, jobs)
-	if err != nil {
-		return err
-	}
-	w, err := a.openLocked(ctx, a.ui(), images, bitsDirs...)
+	set, pins, w, err := a.openJobs(ctx, jobs, bitsDirs...)
 	if err != nil {
 		return err
 	}

@@ -54,6 +54,21 @@ func (p pin) fill(o *build.Options, set *flavor.Set, j job) {
 	o.Lock, o.LockFile, o.Policy = p.lock, p.file, p.policy
 }
 
+// openJobs loads the flavors, what locks and policies pin for the jobs (in their
+// order), and sets up the world that builds them. The caller closes it.
+func (a *app) openJobs(ctx context.Context, jobs []job, bitsDirs ...string) (*flavor.Set, []pin, *world, error) {
+	set, err := a.flavors()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	pins, images, err := a.pins(set, jobs)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	w, err := a.openLocked(ctx, a.ui(), images, bitsDirs...)
+	return set, pins, w, err
+}
+
 // pins finds locks and policies of builds: those of their flavors. It also
 // returns the base images that the locks name.
 func (a *app) pins(set *flavor.Set, jobs []job) (pins []pin, images []lock.Image, err error) {
@@ -162,19 +177,11 @@ Places: cached (on this machine), stored (in $ENGBLD_INPUTS), to fetch, open.`,
 
 // showPlans prints what building the jobs would do.
 func (a *app) showPlans(ctx context.Context, jobs []job, asJSON bool, bitsDirs ...string) error {
-	set, err := a.flavors()
-	if err != nil {
-		return err
-	}
-	pins, images, err := a.pins(set, jobs)
-	if err != nil {
-		return err
-	}
 	engine, err := a.engine()
 	if err != nil {
 		return err
 	}
-	w, err := a.openLocked(ctx, a.ui(), images, bitsDirs...)
+	set, pins, w, err := a.openJobs(ctx, jobs, bitsDirs...)
 	if err != nil {
 		return err
 	}

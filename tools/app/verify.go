@@ -239,11 +239,7 @@ func (a *app) audit(ctx context.Context, name string, fresh bool) (*build.AuditR
 			if err != nil {
 				return nil, err
 			}
-			pins, images, err := a.pins(set, jobs)
-			if err != nil {
-				return nil, err
-			}
-			w, err := a.openLocked(ctx, a.ui(), images, bits)
+			set, pins, w, err := a.openJobs(ctx, jobs, bits)
 			if err != nil {
 				return nil, err
 			}

@@ -209,8 +209,9 @@ func known(ctx context.Context, c *imgapi.Client, want []string) error {
 	return nil
 }
 
-// plan opens the server and plans the promotion of the images.
-func (d Deps) plan(ctx context.Context, uuids []string, from, to string) (*imgapi.Client, []Step, error) {
+// open checks what a verb was given and opens the server: images by uuid, and the
+// channels they go to.
+func (d Deps) open(uuids []string, to string) (*imgapi.Client, []string, error) {
 	targets, err := channels(to)
 	if err != nil {
 		return nil, nil, err
@@ -219,6 +220,12 @@ func (d Deps) plan(ctx context.Context, uuids []string, from, to string) (*imgap
 		return nil, nil, err
 	}
 	c, err := d.Updates("", "", "")
+	return c, targets, err
+}
+
+// plan opens the server and plans the promotion of the images.
+func (d Deps) plan(ctx context.Context, uuids []string, from, to string) (*imgapi.Client, []Step, error) {
+	c, targets, err := d.open(uuids, to)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -341,14 +348,7 @@ func (d Deps) verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "verify UUID...", Short: "Check that images and all their origins are active in each channel; exit code 3 if not", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			targets, err := channels(to)
-			if err != nil {
-				return err
-			}
-			if err := checkUUIDs(args); err != nil {
-				return err
-			}
-			c, err := d.Updates("", "", "")
+			c, targets, err := d.open(args, to)
 			if err != nil {
 				return err
 			}
@@ -364,14 +364,7 @@ func (d Deps) ticketCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ticket UUID...", Short: "Write the text of a release's ticket", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			targets, err := channels(to)
-			if err != nil {
-				return err
-			}
-			if err := checkUUIDs(args); err != nil {
-				return err
-			}
-			c, err := d.Updates("", "", "")
+			c, targets, err := d.open(args, to)
 			if err != nil {
 				return err
 			}

@@ -32,6 +32,7 @@ import (
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/filelock"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -131,6 +132,7 @@ func Upload(ctx context.Context, store Store, req Request) (*Result, error) {
 	if err := os.Remove(artifacts); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.Step.Errorf("removing the list of the last upload: %w", err)
 	}
+	filelock.Sweep(req.Dir, prefix)
 	stamp, err := req.stamp()
 	if err != nil {
 		return nil, err
@@ -300,7 +302,7 @@ func (l *lister) walk(p string, info fs.FileInfo) error {
 		return fmt.Errorf("%s is not below %s", p, l.dir)
 	}
 	name := filepath.ToSlash(rel)
-	if l.seen[name] || strings.HasPrefix(info.Name(), ".engbld-") {
+	if l.seen[name] || strings.HasPrefix(info.Name(), prefix) {
 		return nil
 	}
 	l.seen[name] = true

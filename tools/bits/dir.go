@@ -11,20 +11,26 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/filelock"
 )
 
 // Dir is a Store in a directory, of this machine or mounted on it. Pointers
 // are relative symbolic links.
 type Dir struct {
-	base string
+	base  string
+	swept sync.Map // directories without leftovers of killed uploads
 }
+
+// prefix of the names of what is not complete.
+const prefix = ".engbld-"
 
 // OpenDir returns the store in the directory base, which is made when the first
 // file is stored.
 func OpenDir(base string) *Dir {
-	return &Dir{filepath.Clean(base)}
+	return &Dir{base: filepath.Clean(base)}
 }
 
 func (d *Dir) Address(name string) string {
@@ -72,6 +78,7 @@ func (d *Dir) Put(ctx context.Context, name string, f File) (sum Sum, err error)
 	if err := os.MkdirAll(filepath.Dir(dst), 0o777); err != nil {
 		return sum, err
 	}
+	d.sweep(filepath.Dir(dst))
 	err = replace(dst, f.Mode|0o400, func(w *os.File) error {
 		n, copied, err := copySummed(ctx, w, src)
 		if err == nil && n != f.Size {
@@ -83,20 +90,10 @@ func (d *Dir) Put(ctx context.Context, name string, f File) (sum Sum, err error)
 	return sum, err
 }
 
-// beside is the name under which dst is prepared. It is the same each time, so
-// that the next run replaces what a killed one left.
-func beside(dst string) string {
-	h := md5.Sum([]byte(filepath.Base(dst)))
-	return filepath.Join(filepath.Dir(dst), ".engbld-"+hex.EncodeToString(h[:8]))
-}
-
-// replace writes dst anew: on the disk before it has its name.
+// replace writes dst anew: on the disk before it has its name. Others may do the
+// same at the same time; each prepares a file of its own, and the last one wins.
 func replace(dst string, mode fs.FileMode, write func(*os.File) error) error {
-	tmp := beside(dst)
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
+	f, err := filelock.Create(filepath.Dir(dst), prefix, mode)
 	if err != nil {
 		return err
 	}
@@ -104,45 +101,63 @@ func replace(dst string, mode fs.FileMode, write func(*os.File) error) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
 	if err == nil {
-		err = os.Rename(tmp, dst)
+		err = os.Rename(f.Name(), dst)
 	}
 	if err != nil {
-		os.Remove(tmp)
+		os.Remove(f.Name())
+	}
+	if cerr := f.Close(); err == nil { // until here nobody takes it for a leftover
+		err = cerr
 	}
 	return err
 }
 
+// sweep removes the files that killed uploads left in a directory, once.
+func (d *Dir) sweep(dir string) {
+	if _, done := d.swept.LoadOrStore(dir, true); !done {
+		filelock.Sweep(dir, prefix)
+	}
+}
+
 func (d *Dir) PutText(_ context.Context, name, text string) error {
+	d.sweep(filepath.Dir(d.Address(name)))
 	if err := replaceText(d.Address(name), text); err != nil {
 		return fault.Step.Errorf("writing %s: %w", d.Address(name), err)
 	}
 	return nil
 }
 
-// Point makes a new link beside the old one and renames it over that.
+// Point makes a new link beside the old one and renames it over that. Others
+// may do the same at the same time under the same name: whoever loses it to
+// another begins again.
 func (d *Dir) Point(_ context.Context, name, stamp string) error {
 	link := d.Address(name)
 	if filepath.Dir(link) != d.base || strings.HasPrefix(name, ".") {
 		return fault.Usage.Errorf("%q cannot be the name of a pointer", name)
 	}
-	tmp := beside(link)
-	err := os.Remove(tmp)
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		err = os.Symlink(stamp, tmp)
-	}
-	if err == nil {
-		if err = os.Rename(tmp, link); err != nil {
+	h := md5.Sum([]byte(name))
+	tmp := filepath.Join(d.base, prefix+hex.EncodeToString(h[:8]))
+	const tries = 1000
+	var err error
+	for range tries {
+		if err = os.Symlink(stamp, tmp); errors.Is(err, fs.ErrExist) {
+			if err = os.Remove(tmp); err == nil || errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+		}
+		if err != nil {
+			break
+		}
+		if err = os.Rename(tmp, link); err == nil {
+			return nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
 			os.Remove(tmp)
+			break
 		}
 	}
-	if err != nil {
-		return fault.Step.Errorf("pointing %s to %s: %w", link, stamp, err)
-	}
-	return nil
+	return fault.Step.Errorf("pointing %s to %s: %w", link, stamp, err)
 }
 
 func replaceText(dst, text string) error {

@@ -3,12 +3,16 @@ package bits_test
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/TritonDataCenter/engbld/tools/bits"
+	"github.com/TritonDataCenter/engbld/tools/filelock"
 )
 
 // uploadEnv tells a copy of the test program what to upload: DIR, DEST and STAMP.
@@ -77,4 +81,47 @@ func TestTwoMachines(t *testing.T) {
 	if looked == 0 {
 		t.Error("the link was never there")
 	}
+}
+
+// TestOneBuildTwice: the same build is uploaded twice at the same time, after an
+// upload of it that was killed. Both succeed and nothing else is left.
+func TestOneBuildTwice(t *testing.T) {
+	t.Parallel()
+	dir, _ := component(t)
+	for round := range 50 {
+		dest := filepath.Join(t.TempDir(), "out")
+		left, err := filelock.Create(mkdir(t, filepath.Join(dest, "s", "comp")), ".engbld-", 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left.Close()
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() {
+				_, err := bits.Upload(t.Context(), bits.OpenDir(dest), bits.Request{Branch: "master", Name: "comp", Dir: dir, Stamp: "s"})
+				if err != nil {
+					t.Errorf("round %d: %v", round, err)
+				}
+			})
+		}
+		both.Wait()
+		err = filepath.WalkDir(dest, func(path string, _ fs.DirEntry, err error) error {
+			if strings.HasPrefix(filepath.Base(path), ".engbld-") {
+				t.Errorf("round %d: left: %s", round, path)
+			}
+			return err
+		})
+		b, err2 := os.ReadFile(filepath.Join(dest, "master-latest", "comp", "a.tgz"))
+		if err != nil || err2 != nil || string(b) != "one\n" {
+			t.Fatalf("round %d: %q, %v, %v", round, b, err, err2)
+		}
+	}
+}
+
+func mkdir(t *testing.T, dir string) string {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }

@@ -6,9 +6,14 @@ package filelock
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -48,11 +53,7 @@ func Try(path string) (*Lock, error) {
 		if err != nil {
 			return nil, err
 		}
-		for {
-			if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != syscall.EINTR {
-				break
-			}
-		}
+		err = flock(f)
 		switch {
 		case errors.Is(err, syscall.EWOULDBLOCK):
 			return nil, f.Close()
@@ -71,6 +72,15 @@ func Try(path string) (*Lock, error) {
 	}
 }
 
+// flock takes the lock on f unless somebody else has it (EWOULDBLOCK).
+func flock(f *os.File) error {
+	for {
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != syscall.EINTR {
+			return err
+		}
+	}
+}
+
 func unsupported(err error) bool {
 	return errors.Is(err, syscall.ENOLCK) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, errors.ErrUnsupported)
 }
@@ -82,4 +92,62 @@ func (l *Lock) Release() { l.f.Close() }
 func (l *Lock) Remove() {
 	os.Remove(l.f.Name())
 	l.f.Close()
+}
+
+// Create opens a new file in dir, for writing, and holds it until it is closed:
+// Sweep leaves it alone so long. Its name is prefix and 16 random hexadecimal
+// digits; mode is subject to the umask.
+func Create(dir, prefix string, mode os.FileMode) (*os.File, error) {
+	for tries := 0; ; tries++ {
+		var random [8]byte
+		_, _ = rand.Read(random[:]) // never fails
+		path := filepath.Join(dir, prefix+hex.EncodeToString(random[:]))
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, mode)
+		if errors.Is(err, fs.ErrExist) && tries < maxTries {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		err = flock(f)
+		_, gone := os.Lstat(path)
+		switch {
+		case errors.Is(err, syscall.EWOULDBLOCK), errors.Is(gone, fs.ErrNotExist):
+			// Sweep came between opening and locking.
+			if f.Close(); tries < maxTries {
+				continue
+			}
+			return nil, fmt.Errorf("making %s: something removes it again and again", path)
+		case err != nil && !unsupported(err):
+			f.Close()
+			os.Remove(path)
+			return nil, fmt.Errorf("locking %s: %w", path, err)
+		}
+		return f, nil
+	}
+}
+
+// Sweep removes the regular files in dir that Create made with that prefix and
+// whose process ended before it gave them their names. What cannot be looked at
+// or locked stays.
+func Sweep(dir, prefix string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		random, ok := strings.CutPrefix(e.Name(), prefix)
+		if b, err := hex.DecodeString(random); !ok || err != nil || len(b) != 8 || !e.Type().IsRegular() {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		f, err := os.Open(path)
+		if err != nil {
+			continue
+		}
+		if flock(f) == nil {
+			os.Remove(path)
+		}
+		f.Close()
+	}
 }

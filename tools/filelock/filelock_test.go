@@ -64,3 +64,73 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 		t.Errorf("the file is still there: %v", err)
 	}
 }
+
+// Files that are being written stay; those of ended processes go, and so does
+// nothing that Create did not make.
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	held, err := Create(dir, ".p-", 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, err := Create(dir, ".p-", 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left.Close()
+	for _, other := range []string{".p-0123", ".p-x123456789abcdef", "p-0123456789abcdef", ".p-0123456789abcdef0"} {
+		if err := os.WriteFile(filepath.Join(dir, other), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	Sweep(dir, ".p-")
+	if _, err := os.Stat(held.Name()); err != nil {
+		t.Errorf("a file that is being written: %v", err)
+	}
+	if _, err := os.Stat(left.Name()); !os.IsNotExist(err) {
+		t.Errorf("a leftover: %v", err)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 5 {
+		t.Errorf("%d files, want 5", len(entries))
+	}
+	held.Close()
+}
+
+// Create and Sweep at once: nobody loses a file that is held.
+func TestSweepBesideCreate(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	stop := make(chan struct{})
+	var sweepers, makers sync.WaitGroup
+	for range 2 {
+		sweepers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					Sweep(dir, ".p-")
+				}
+			}
+		})
+	}
+	for range 4 {
+		makers.Go(func() {
+			for range 200 {
+				f, err := Create(dir, ".p-", 0o600)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := os.Rename(f.Name(), filepath.Join(dir, "done")); err != nil {
+					t.Error(err)
+				}
+				f.Close()
+			}
+		})
+	}
+	makers.Wait()
+	close(stop)
+	sweepers.Wait()
+}

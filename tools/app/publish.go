@@ -18,6 +18,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/pkgdb"
 	"github.com/TritonDataCenter/engbld/tools/release"
 	"github.com/TritonDataCenter/engbld/tools/sandbox"
+	"github.com/TritonDataCenter/engbld/tools/sandbox/loopback"
 	"github.com/TritonDataCenter/engbld/tools/sandbox/mantaserver"
 	"github.com/TritonDataCenter/engbld/tools/sshsign"
 	"github.com/TritonDataCenter/engbld/tools/survey"
@@ -34,7 +35,7 @@ type servers struct {
 	err  error
 
 	sandbox *sandbox.Sandbox
-	store   *mantaserver.Server
+	store   *loopback.Server
 	base    http.RoundTripper
 	over    map[string]string // settings of the sandbox
 }

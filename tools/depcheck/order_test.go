@@ -5,11 +5,11 @@ package depcheck
 var order = [][]string{
 	{ // what knows nothing of the others
 		"images", "tools/bounded", "tools/fault", "tools/filelock", "tools/finding", "tools/fstree", "tools/gunzip",
-		"tools/pkgsrc/plist", "tools/pkgsrc/version", "tools/plan", "tools/rest", "tools/sandbox/mantaserver", "tools/stamp",
+		"tools/pkgsrc/plist", "tools/pkgsrc/version", "tools/plan", "tools/rest", "tools/sandbox/loopback", "tools/stamp",
 	},
 	{ // single formats, and tools without any
 		"tools/bits", "tools/fetch", "tools/flavor", "tools/imagefile", "tools/imgmanifest", "tools/makefile", "tools/native",
-		"tools/pkgsrc/sniff", "tools/sshsign", "tools/stylecheck", "tools/sums", "tools/ui", "tools/untar", "tools/zstream",
+		"tools/pkgsrc/sniff", "tools/sandbox/mantaserver", "tools/sshsign", "tools/stylecheck", "tools/sums", "tools/ui", "tools/untar", "tools/zstream",
 	},
 	{ // what is made of them
 		"tools/agent", "tools/buildenv", "tools/dataset", "tools/gen", "tools/imgapi", "tools/lock", "tools/manta",

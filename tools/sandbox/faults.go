@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"io"
-	"log"
 	"net/http"
 	"path"
 	"strconv"
@@ -250,5 +249,3 @@ func (w *faulty) flush() {
 		f.Flush()
 	}
 }
-
-func discardLog() *log.Logger { return log.New(io.Discard, "", 0) }

@@ -3,7 +3,6 @@ package sandbox
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/sandbox/loopback"
 )
 
 // PackageHost is the host in the addresses that sandbox images look for
@@ -37,9 +37,7 @@ type Options struct {
 
 // Sandbox is a set of running servers.
 type Sandbox struct {
-	images, packages *http.Server
-	imageURL         string
-	packageURL       string
+	images, packages *loopback.Server
 	dir, keys        string
 	temp             string // removed at Close
 	state            *state
@@ -72,13 +70,13 @@ func Start(ctx context.Context, o Options) (*Sandbox, error) {
 	var err error
 	s.state, err = openState(o.Data, filepath.Join(o.Dir, "images"))
 	if err == nil {
-		s.packages, s.packageURL, err = serve(ctx, o.Faults.wrap(&packageServer{data: o.Data}))
+		s.packages, err = loopback.Serve(ctx, o.Faults.wrap(&packageServer{data: o.Data}))
 	}
 	if err == nil {
 		if o.Remote == nil {
 			o.Remote = s.Transport(nil)
 		}
-		s.images, s.imageURL, err = serve(ctx, o.Faults.wrap(&imageServer{s.state, s.keys, o.Now, o.Remote}))
+		s.images, err = loopback.Serve(ctx, o.Faults.wrap(&imageServer{s.state, s.keys, o.Now, o.Remote}))
 	}
 	if err != nil {
 		return nil, errors.Join(fault.Step.Errorf("sandbox: %w", err), s.Close())
@@ -87,26 +85,12 @@ func Start(ctx context.Context, o Options) (*Sandbox, error) {
 	return s, nil
 }
 
-func serve(ctx context.Context, h http.Handler) (*http.Server, string, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, "", fmt.Errorf("listening on the loopback interface: %w", err)
-	}
-	srv := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 30 * time.Second,
-		ErrorLog:          discardLog(),
-	}
-	go func() { _ = srv.Serve(l) }() // ends with ErrServerClosed
-	return srv, "http://" + l.Addr().String(), nil
-}
-
 // ImageURL returns the image server's address, without a final slash.
-func (s *Sandbox) ImageURL() string { return s.imageURL }
+func (s *Sandbox) ImageURL() string { return s.images.URL() }
 
 // PackageURL returns the address that stands for https://pkgsrc.example.invalid,
 // without a final slash.
-func (s *Sandbox) PackageURL() string { return s.packageURL }
+func (s *Sandbox) PackageURL() string { return s.packages.URL() }
 
 // Close stops the servers and removes state that was not to be kept.
 func (s *Sandbox) Close() error {
@@ -118,7 +102,7 @@ func (s *Sandbox) Close() error {
 
 func (s *Sandbox) shutdown() error {
 	var errs []error
-	for _, srv := range []*http.Server{s.images, s.packages} {
+	for _, srv := range []*loopback.Server{s.images, s.packages} {
 		if srv != nil {
 			errs = append(errs, srv.Close())
 		}
@@ -139,7 +123,7 @@ func (s *Sandbox) Transport(base http.RoundTripper) http.RoundTripper {
 			// A process that is out of descriptors does not accept its own connections.
 			ResponseHeaderTimeout: 2 * time.Minute}
 	}
-	target, err := url.Parse(s.packageURL)
+	target, err := url.Parse(s.packages.URL())
 	if err != nil {
 		panic(err) // our own address
 	}

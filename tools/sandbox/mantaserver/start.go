@@ -4,51 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"log"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/TritonDataCenter/engbld/tools/sandbox/loopback"
 )
 
-// Server is a running server.
-type Server struct {
-	http  *http.Server
-	url   string
-	close func() error
-}
-
-// Start serves on a free port of 127.0.0.1, without TLS, until Close or until
-// ctx is done.
-func Start(ctx context.Context, o Options) (*Server, error) {
+// Start serves on a free port of 127.0.0.1, without TLS, until it is closed or
+// until ctx is done; what is stored stays.
+func Start(ctx context.Context, o Options) (*loopback.Server, error) {
 	o.PlainHTTP = true
 	h, err := New(o)
 	if err != nil {
 		return nil, err
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	s, err := loopback.Serve(ctx, h)
 	if err != nil {
-		return nil, fmt.Errorf("object store: listening on the loopback interface: %w", err)
+		return nil, fmt.Errorf("object store: %w", err)
 	}
-	s := &Server{http: &http.Server{Handler: h, ReadHeaderTimeout: 30 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}, url: "http://" + l.Addr().String()}
-	s.close = sync.OnceValue(s.http.Close)
-	context.AfterFunc(ctx, func() { _ = s.close() })
-	go func() { _ = s.http.Serve(l) }() // ends with ErrServerClosed
 	return s, nil
 }
-
-// URL returns the server's address, without a final slash.
-func (s *Server) URL() string { return s.url }
-
-// Close stops the server; what is stored stays.
-func (s *Server) Close() error { return s.close() }
 
 // AddUser makes an account of a server whose Options have this Dir and no Keys,
 // or gives it another key.

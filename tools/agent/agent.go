@@ -257,7 +257,7 @@ func (a *Agent) clone() string { return filepath.Join(a.opts.Cache, a.opts.Repo)
 // run runs a command in dir with its output in the story.
 func (a *Agent) run(ctx context.Context, dir string, env []string, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir, cmd.Env = dir, env
+	cmd.Dir, cmd.Env, cmd.WaitDelay = dir, env, 10*time.Second
 	if a.opts.Stderr != nil {
 		cmd.Stdout, cmd.Stderr = a.opts.Stderr, a.opts.Stderr
 	}
@@ -285,7 +285,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 // git runs git in the clone and returns what it prints, without the newline.
 func (a *Agent) git(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", args...)
-	cmd.Dir = a.clone()
+	cmd.Dir, cmd.WaitDelay = a.clone(), 10*time.Second
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

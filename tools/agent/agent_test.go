@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -254,9 +255,11 @@ func TestLock(t *testing.T) {
 		t.Error("the lock was left")
 	}
 
+	// What a dead one left is broken once, whoever sees it first.
+	put(t, filepath.Join(lock, "owner"), fmt.Sprintf("%d %s\n", dead.Process.Pid, host))
 	var in, most atomic.Int32
 	done := make(chan error)
-	b := newAgent(t, Options{Cache: a.opts.Cache, Sleep: func(ctx context.Context, _ time.Duration) error { return sleep(ctx, time.Millisecond) }})
+	b := newAgent(t, Options{Cache: a.opts.Cache, LockTries: math.MaxInt, Sleep: func(ctx context.Context, _ time.Duration) error { return sleep(ctx, time.Millisecond) }})
 	for range 5 {
 		go func() {
 			done <- b.locked(t.Context(), func() error {
@@ -276,6 +279,9 @@ func TestLock(t *testing.T) {
 	}
 	if most.Load() != 1 {
 		t.Errorf("%d at once held the lock", most.Load())
+	}
+	if left, err := filepath.Glob(lock + "*"); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/filelock"
 )
 
 // locked runs f while this process holds the agent's lock: a directory with
@@ -35,10 +36,8 @@ func (a *Agent) locked(ctx context.Context, f func() error) error {
 		}
 		by, _ := os.ReadFile(owner)
 		if gone(string(by), host) {
-			// Whoever renames it first breaks it; the others find it gone.
-			old := fmt.Sprintf("%s.%d", lock, os.Getpid())
-			if os.Rename(lock, old) == nil {
-				os.RemoveAll(old)
+			if err := breakLock(ctx, lock, host); err != nil {
+				return fault.Step.Errorf("breaking the lock of %s: %w", a.opts.Repo, err)
 			}
 			continue
 		}
@@ -58,6 +57,21 @@ func (a *Agent) locked(ctx context.Context, f func() error) error {
 		return fault.Step.Errorf("locking %s: %w", a.opts.Repo, err)
 	}
 	return f()
+}
+
+// breakLock removes a lock whose holder is gone. One process does so at a time,
+// and looks again: by now it may be the lock of somebody who broke it before.
+func breakLock(ctx context.Context, lock, host string) error {
+	l, err := filelock.Get(ctx, lock+".break", nil)
+	if err != nil {
+		return err
+	}
+	defer l.Remove()
+	by, err := os.ReadFile(filepath.Join(lock, "owner"))
+	if err != nil || !gone(string(by), host) {
+		return nil
+	}
+	return os.RemoveAll(lock)
 }
 
 // gone tells whether the lock's owner was a process of this machine and has

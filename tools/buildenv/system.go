@@ -66,7 +66,7 @@ func (l Local) Run(ctx context.Context, c Cmd) (Output, error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...)
 	cmd.Dir = c.Dir
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = 10 * time.Second
 	env := l.Environ
 	if env == nil {
 		env = os.Environ()

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
@@ -404,7 +406,7 @@ func TestStandingStill(t *testing.T) {
 		c := quickClient()
 		c.HeaderTimeout, c.IdleTimeout, c.Retries = 50*time.Millisecond, 50*time.Millisecond, 1
 		if where == "body" {
-			c.HeaderTimeout = 5 * time.Second
+			c.HeaderTimeout = time.Hour
 		}
 		_, err := c.GetBytes(context.Background(), s.URL, 100)
 		if fault.KindOf(err) != fault.Network || !strings.Contains(err.Error(), "for 50ms") {
@@ -416,20 +418,39 @@ func TestStandingStill(t *testing.T) {
 // TestSlowIsNotStandingStill takes longer in all than the idle time-out.
 func TestSlowIsNotStandingStill(t *testing.T) {
 	t.Parallel()
-	s := serve(t, nil)
-	s.fault = func(_ int64, w http.ResponseWriter, r *http.Request) bool {
-		for range 10 {
-			w.Write([]byte("x"))
-			w.(http.Flusher).Flush()
-			time.Sleep(40 * time.Millisecond)
+	synctest.Test(t, func(t *testing.T) {
+		c := quickClient()
+		c.HTTP = &http.Client{Transport: slowly(10)}
+		c.IdleTimeout = 300 * time.Millisecond
+		if b, err := c.GetBytes(t.Context(), "http://h.example.invalid/x", 100); err != nil || len(b) != 10 {
+			t.Errorf("%q, %v", b, err)
 		}
-		return true
+	})
+}
+
+// slowly answers with so many bytes, each of which takes 299 ms.
+type slowly int
+
+func (s slowly) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, ContentLength: int64(s), Body: io.NopCloser(&slowBody{r.Context(), s}), Request: r}, nil
+}
+
+type slowBody struct {
+	ctx  context.Context
+	left slowly
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, io.EOF
 	}
-	c := quickClient()
-	c.IdleTimeout = 300 * time.Millisecond
-	if b, err := c.GetBytes(context.Background(), s.URL, 100); err != nil || len(b) != 10 {
-		t.Errorf("%q, %v", b, err)
+	select {
+	case <-b.ctx.Done():
+		return 0, b.ctx.Err()
+	case <-time.After(299 * time.Millisecond):
 	}
+	b.left--
+	return copy(p, "x"), nil
 }
 
 func TestGetBytes(t *testing.T) {

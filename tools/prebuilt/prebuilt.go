@@ -25,6 +25,7 @@ import (
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fetch"
+	"github.com/TritonDataCenter/engbld/tools/filelock"
 	"github.com/TritonDataCenter/engbld/tools/untar"
 )
 
@@ -134,6 +135,11 @@ func (s *Source) Go(ctx context.Context, version, goos, goarch, dir string) (str
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return "", fault.Usage.Errorf("download_go: there is no directory %s", dir)
 	}
+	lock, err := s.lock(ctx, dir)
+	if err != nil {
+		return "", err
+	}
+	defer lock.Remove()
 	systems := []string{goos}
 	if goos == "illumosElseSolaris" {
 		systems = []string{"illumos", "solaris"}
@@ -165,7 +171,19 @@ func (s *Source) Go(ctx context.Context, version, goos, goarch, dir string) (str
 	return e.Name, nil
 }
 
-// relink makes link lead to target in one step.
+// lock keeps other processes out of dir, where names of what is half made are the
+// same each time.
+func (s *Source) lock(ctx context.Context, dir string) (*filelock.Lock, error) {
+	l, err := filelock.Get(ctx, filepath.Join(dir, ".engbld-lock"), func() {
+		s.infof("another process puts something into %s, waiting for it", dir)
+	})
+	if err != nil {
+		return nil, fault.Step.Wrap(err)
+	}
+	return l, nil
+}
+
+// relink makes link lead to target in one step. The caller has the directory's lock.
 func relink(target, link string) error {
 	tmp := filepath.Join(filepath.Dir(link), ".engbld-"+filepath.Base(link))
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -187,6 +205,11 @@ func (s *Source) CTFTools(ctx context.Context, platform, dir string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return fault.Step.Errorf("making the CTF tools' directory: %w", err)
 	}
+	lock, err := s.lock(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer lock.Remove()
 	archive := filepath.Join(dir, "ctftools.tar.gz")
 	if _, err := os.Stat(archive); err != nil {
 		at := ctfDir + platform

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
@@ -23,6 +24,12 @@ import (
 func store(t *testing.T, names []string, ctf []byte) (Source, *[]string) {
 	t.Helper()
 	var asked []string
+	var mu sync.Mutex
+	ask := func(name string) {
+		mu.Lock()
+		defer mu.Unlock()
+		asked = append(asked, name)
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc(goDir, func(w http.ResponseWriter, r *http.Request) {
 		sent := 0
@@ -36,12 +43,12 @@ func store(t *testing.T, names []string, ctf []byte) (Source, *[]string) {
 		}
 	})
 	mux.HandleFunc(goDir+"/{name}", func(w http.ResponseWriter, r *http.Request) {
-		asked = append(asked, r.PathValue("name"))
+		ask(r.PathValue("name"))
 		io.WriteString(w, "content of "+strings.ReplaceAll(r.PathValue("name"), "1.99", "x.yz"))
 	})
 	mux.HandleFunc(ctfDir+"20181206T011455Z/latest", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "/there/1\n") })
 	mux.HandleFunc("/there/1/ctftools.tar.gz", func(w http.ResponseWriter, r *http.Request) {
-		asked = append(asked, "ctf")
+		ask("ctf")
 		w.Write(ctf)
 	})
 	srv := httptest.NewServer(mux)
@@ -134,6 +141,41 @@ func TestCTFTools(t *testing.T) {
 		if err := src.CTFTools(t.Context(), platform, t.TempDir()); err == nil {
 			t.Errorf("platform %q: no error", platform)
 		}
+	}
+}
+
+// Several processes may prepare one directory at once.
+func TestAtOnce(t *testing.T) {
+	t.Parallel()
+	work := t.TempDir()
+	if err := os.WriteFile(filepath.Join(work, "tool"), []byte("x"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	ctf, err := exec.Command("tar", "-C", work, "-czf", "-", "tool").Output()
+	if err != nil {
+		t.Skip("tar:", err)
+	}
+	const name = "go1.13.1.illumos-amd64.tar.bz2"
+	src, asked := store(t, []string{name}, ctf)
+	dir := t.TempDir()
+	var g sync.WaitGroup
+	for range 8 {
+		g.Go(func() {
+			if got, err := src.Go(t.Context(), "1.13.1", "illumos", "amd64", dir); got != name || err != nil {
+				t.Errorf("Go: %q, %v", got, err)
+			}
+			if err := src.CTFTools(t.Context(), "20181206T011455Z", dir); err != nil {
+				t.Errorf("CTF tools: %v", err)
+			}
+		})
+	}
+	g.Wait()
+	if len(*asked) != 2 {
+		t.Errorf("fetched: %q", *asked)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, ".engbld-*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }
 

@@ -101,7 +101,7 @@ func plain(s string) string {
 func git(ctx context.Context, dir string, args ...string) string {
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir = dir
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = 10 * time.Second
 	var out bytes.Buffer
 	cmd.Stdout = &limited{&out, 1 << 20}
 	if err := cmd.Run(); err != nil {

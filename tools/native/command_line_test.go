@@ -140,7 +140,7 @@ func TestCommandLine(t *testing.T) {
 // waitForSleep waits until the stand-in for pkg_add sleeps in the clone.
 func (p *pool) waitForSleep(t *testing.T, j job) {
 	t.Helper()
-	for range 1000 {
+	for range 12000 { // two minutes
 		names, err := filepath.Glob("/proc/[0-9]*")
 		must(t, err)
 		for _, n := range names {

@@ -145,7 +145,7 @@ func startPool(t *testing.T) *pool {
 		if err == nil {
 			break
 		}
-		if i == 50 {
+		if i == 1200 { // two minutes
 			t.Fatalf("zpool create: %v: %s", err, out)
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -172,7 +172,7 @@ func (p *pool) zfs(t testing.TB, args ...string) string {
 		switch {
 		case err == nil:
 			return string(out)
-		case trial < 30 && strings.Contains(stderr.String(), "busy"): // zfs-fuse lets go of a mount when it pleases
+		case trial < 600 && strings.Contains(stderr.String(), "busy"): // zfs-fuse lets go of a mount when it pleases
 			time.Sleep(100 * time.Millisecond)
 		default:
 			t.Fatalf("zfs %s: %v: %s", strings.Join(args, " "), err, stderr.String())

@@ -32,6 +32,7 @@ type job struct {
 	At    int    // number of the command at which something happens; -1 is never
 	When  string // before, during or after it
 	What  string // error, wait, or the name of a signal
+	Flag  string // a file that is made by who waits for another build, which is what wait waits for
 }
 
 const (
@@ -86,12 +87,21 @@ func (j job) log(t *testing.T) []string {
 }
 
 // plainStory writes what people are told.
-type plainStory struct{ *os.File }
+type plainStory struct {
+	*os.File
+	flag string
+}
 
 func (s plainStory) Step(name, format string, args ...any) { s.Infof(name+": "+format, args...) }
-func (s plainStory) Infof(format string, args ...any)      { fmt.Fprintf(s, format+"\n", args...) }
-func (s plainStory) Detailf(format string, args ...any)    { s.Infof(format, args...) }
-func (s plainStory) Warnf(format string, args ...any)      { s.Infof("warning: "+format, args...) }
+func (s plainStory) Infof(format string, args ...any) {
+	line := fmt.Sprintf(format+"\n", args...)
+	fmt.Fprint(s, line)
+	if s.flag != "" && strings.Contains(line, "waiting for it") {
+		_ = os.WriteFile(s.flag, nil, 0o644)
+	}
+}
+func (s plainStory) Detailf(format string, args ...any) { s.Infof(format, args...) }
+func (s plainStory) Warnf(format string, args ...any)   { s.Infof("warning: "+format, args...) }
 
 // doJob is the process of a job: the engbld command as far as the engine goes.
 func doJob(raw string) int {
@@ -122,7 +132,7 @@ func (j job) do(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	story := plainStory{os.Stdout}
+	story := plainStory{os.Stdout, j.Flag}
 	o := native.Options{
 		Runner:  &trouble{job: j, log: log, inner: &native.Programs{Path: []string{filepath.Join(j.Tools, "sbin")}}},
 		Dataset: j.Set, StateDir: j.State, Log: story, Getenv: func(name string) string { return j.Env[name] },
@@ -182,8 +192,13 @@ func (r *trouble) happen(ctx context.Context) error {
 	case "error":
 		return errors.New("trouble")
 	case "wait":
-		time.Sleep(time.Second)
-		return nil
+		for range 6000 { // a minute
+			if _, err := os.Stat(r.Flag); err == nil {
+				return nil
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		return errors.New("no other build waits")
 	case "SIGINT":
 		sig = syscall.SIGINT
 	case "SIGTERM":

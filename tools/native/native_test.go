@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/google/go-cmp/cmp"
@@ -250,15 +249,26 @@ func TestPrograms(t *testing.T) {
 
 	cause := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(context.Background())
-	time.AfterFunc(50*time.Millisecond, func() { cancel(cause) })
-	begin := time.Now()
-	err = p.Run(ctx, sh("sleep 60 & sleep 60"))
-	if !errors.Is(err, cause) || time.Since(begin) > stopDelay {
-		t.Errorf("%v after %v", err, time.Since(begin))
+	var said strings.Builder
+	c = sh("trap 'echo stopped; exit 1' TERM; sleep 600 & echo begun; wait")
+	c.Stdout = writer(func(b []byte) {
+		said.Write(b)
+		cancel(cause) // as soon as it has begun
+	})
+	err = p.Run(ctx, c)
+	if !errors.Is(err, cause) || said.String() != "begun\nstopped\n" {
+		t.Errorf("%q, %v", said.String(), err)
 	}
 	if err := p.Run(ctx, sh("true")); !errors.Is(err, cause) {
 		t.Errorf("after the end: %v", err)
 	}
+}
+
+type writer func([]byte)
+
+func (w writer) Write(b []byte) (int, error) {
+	w(b)
+	return len(b), nil
 }
 
 func TestLines(t *testing.T) {

@@ -155,12 +155,14 @@ func TestNativeOnZFS(t *testing.T) {
 		one, two := p.inFreshOut(t, j), p.inFreshOut(t, j)
 		one.Log, two.Log = filepath.Join(p.dir, "log1"), filepath.Join(p.dir, "log2")
 		one.At, one.When, one.What = 2, "after", "wait" // the first receive
+		one.Flag = filepath.Join(p.dir, "two waits")
+		two.Flag = one.Flag
 		done := make(chan string, 1)
 		go func() {
 			code, story := one.run(t)
 			done <- fmt.Sprintf("exit code %d\n%s", code, story)
 		}()
-		for deadline := time.Now().Add(5 * time.Second); !slices.Contains(entries(t, j.State), "image-"+firstUUID+".lock"); {
+		for deadline := time.Now().Add(2 * time.Minute); !slices.Contains(entries(t, j.State), "image-"+firstUUID+".lock"); {
 			if time.Now().After(deadline) {
 				t.Fatal("the first build does not begin")
 			}

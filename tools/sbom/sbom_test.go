@@ -247,7 +247,7 @@ func skipOrFail(t *testing.T, err error) {
 }
 
 func moduleDir(args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "go", args...)
 	out, err := cmd.Output()

@@ -380,11 +380,16 @@ func TestGenuineAgent(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = a.Process.Kill(); _ = a.Wait() })
-	for range 100 {
-		if _, err := os.Stat(sock); err == nil {
+	// The socket's name is there before anybody listens.
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		c, err := net.Dial("unix", sock)
+		if err == nil {
+			c.Close()
 			break
 		}
-		time.Sleep(20 * time.Millisecond)
+		if time.Now().After(deadline) {
+			t.Fatalf("ssh-agent does not come up: %v", err)
+		}
 	}
 	for _, kind := range []string{"rsa", "ecdsa", "ed25519"} {
 		file := filepath.Join(dir, kind)

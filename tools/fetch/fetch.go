@@ -4,12 +4,15 @@
 //
 // It knows nothing of what it fetches. All failures of the network or of what
 // came are fault.Network and name the server; secrets in addresses are left out
-// of messages. Limits: 10 redirects, 64 GiB a file, 64 KiB of an error's text.
+// of messages. Limits: 10 redirects, none from https to http; 64 GiB a file;
+// 64 KiB of an error's text.
 package fetch
 
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -152,8 +155,15 @@ func failure(ctx context.Context, address string, err error) error {
 		err = f.error
 	}
 	err = fault.Network.Wrap(fmt.Errorf("fetching %s: %w", Redact(address), err))
-	if errors.Is(err, ErrOffline) {
-		err = fault.WithHint(err, "unset ENGBLD_OFFLINE, or run this once with the network to fill the cache")
+	var cert *tls.CertificateVerificationError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.Is(err, ErrOffline):
+		return fault.WithHint(err, "unset ENGBLD_OFFLINE, or run this once with the network to fill the cache")
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return fault.WithHint(err, "see whether this machine's clock is right: date -u")
+	case errors.As(err, &cert):
+		return fault.WithHint(err, "if that server or proxy has its own authority: SSL_CERT_FILE names a file with the certificates to trust")
 	}
 	return err
 }
@@ -211,9 +221,12 @@ func (c *Client) client() *http.Client {
 			c.owned = &http.Client{Transport: NewTransport(0)}
 		}
 		if c.owned.CheckRedirect == nil {
-			c.owned.CheckRedirect = func(_ *http.Request, via []*http.Request) error {
-				if len(via) > maxRedirects {
+			c.owned.CheckRedirect = func(r *http.Request, via []*http.Request) error {
+				switch last := via[len(via)-1].URL; {
+				case len(via) > maxRedirects:
 					return final(fmt.Errorf("more than %d redirects", maxRedirects))
+				case last.Scheme == "https" && r.URL.Scheme != "https":
+					return final(fmt.Errorf("server %s leads from https to plain http, where anybody could answer", last.Host))
 				}
 				return nil
 			}

@@ -3,7 +3,6 @@ package fetch
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
@@ -73,18 +72,16 @@ func (c *Client) sleep(ctx context.Context, d time.Duration) error {
 
 // worthRetrying tells passing failures from those that stay: of the server's
 // answers 5xx and the "not now" ones, and all of the network but an unknown name,
-// a bad certificate and too many redirects.
+// a bad certificate, a server without TLS and redirects that lead nowhere.
 func worthRetrying(err error) bool {
 	var (
 		f    finalError
 		s    *StatusError
 		dns  *net.DNSError
 		cert *tls.CertificateVerificationError
-		auth x509.UnknownAuthorityError
-		host x509.HostnameError
 	)
 	switch {
-	case errors.As(err, &f), errors.As(err, &cert), errors.As(err, &auth), errors.As(err, &host):
+	case errors.As(err, &f), errors.As(err, &cert), errors.Is(err, http.ErrSchemeMismatch):
 		return false
 	case errors.As(err, &dns):
 		return !dns.IsNotFound

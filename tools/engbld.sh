@@ -74,18 +74,19 @@ sources() {
 # too slow, so it is remembered under what the directory entries say of them.
 cd "$root" || exit 6
 machine=$(uname -sm)
-listing=$(sources -printf '%p %s %T@ %C@\n' 2>/dev/null) && [ -n "$listing" ] || listing=
+# A find that cannot print them says so (a hash has no such letters).
+note=$({ { printf '%s\n' "$root $machine"; sources -printf '%p %s %T@ %C@\n' 2>/dev/null || echo no >&3; } | sha256; } 3>&1)
+case $note in
+'' | *no*) note= ;;
+*) note=$cache/src/${note%% *} ;;
+esac
 key=
-if [ -n "$listing" ]; then
-	note=$(printf '%s\n' "$root $machine" "$listing" | sha256)
-	note=$cache/src/${note%% *}
-	[ -r "$note" ] && read -r key <"$note"
-fi
+[ -n "$note" ] && [ -r "$note" ] && read -r key <"$note"
 if [ -z "$key" ]; then
 	key=$({ echo "$machine"; sources -print | LC_ALL=C sort; sources -print | LC_ALL=C sort | xargs cat; } | sha256)
 	key=${key%% *}
 	[ ${#key} -eq 64 ] || fail 6 "hashing the sources in $root did not work" "install sha256sum"
-	if [ -n "$listing" ] && mkdir -p "$cache/src" 2>/dev/null; then
+	if [ -n "$note" ] && mkdir -p "$cache/src" 2>/dev/null; then
 		printf '%s\n' "$key" >"$note.$$" && mv -f "$note.$$" "$note"
 	fi
 fi

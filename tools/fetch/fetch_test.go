@@ -609,8 +609,15 @@ func TestCache(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	long := time.Unix(1_000_000_000, 0)
+	if err := os.Chtimes(filepath.Dir(first), long, long); err != nil {
+		t.Fatal(err)
+	}
 	if p, err := get(Expect{}); p != first || err != nil || s.requests.Load() != 2 {
 		t.Errorf("unchanged: %s, %v, %d requests", p, err, s.requests.Load())
+	}
+	if st, err := os.Stat(filepath.Dir(first)); err != nil || !st.ModTime().Equal(long) {
+		t.Errorf("what is current was asked for, and a file was made: %v", err)
 	}
 	if p, err := get(Expect{SHA256: filepath.Base(first)}); p != first || err != nil || s.requests.Load() != 2 {
 		t.Errorf("known digest: %s, %v, %d requests", p, err, s.requests.Load())

@@ -70,10 +70,13 @@ func (c *Client) download(ctx context.Context, url, parent string, want Expect, 
 	if c.Offline {
 		return nil, failure(ctx, url, ErrOffline)
 	}
-	d := &download{c: c, url: url, parent: parent, want: want, cond: cond}
-	if err := d.begin(); err != nil {
-		d.drop()
-		return nil, fault.Step.Errorf("fetching %s: %w", Redact(url), err)
+	d := &download{c: c, url: url, parent: parent, want: want, cond: cond, sum: newChecker(&want)}
+	// What is most likely current needs no place to put it, unless a part waits.
+	if _, err := os.Lstat(d.partName()); cond == nil || err == nil {
+		if err := d.begin(); err != nil {
+			d.drop()
+			return nil, failure(ctx, url, fault.Step.Wrap(err))
+		}
 	}
 	err := c.retry(ctx, func() (int64, error) {
 		err := d.try(ctx)
@@ -219,9 +222,15 @@ func (d *download) try(ctx context.Context) error {
 		return nil
 	case http.StatusRequestedRangeNotSatisfiable:
 		return d.again(fmt.Errorf("server %s has no bytes from %d", r.Request.URL.Host, d.sum.size))
-	case http.StatusPartialContent:
-		return d.resume(r)
-	case http.StatusOK:
+	case http.StatusPartialContent, http.StatusOK:
+		if d.f == nil {
+			if err := d.begin(); err != nil {
+				return final(fault.Step.Wrap(err))
+			}
+		}
+		if r.StatusCode == http.StatusPartialContent {
+			return d.resume(r)
+		}
 		if d.sum.size > 0 { // the server knows no ranges, or has another file by now
 			if err := d.restart(); err != nil {
 				return err

@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	poll     = 50 * time.Millisecond
-	maxTries = 1000 // to find the file still there after locking it
+	firstPoll = time.Millisecond
+	poll      = 50 * time.Millisecond // at most, for what takes long anyway
+	maxTries  = 1000                  // to find the file still there after locking it
 )
 
 // Lock is a lock that is held.
@@ -29,7 +30,7 @@ type Lock struct{ f *os.File }
 // Get waits for the lock on the file at path, which is made where missing.
 // waiting is called once if somebody else has it; it may be nil.
 func Get(ctx context.Context, path string, waiting func()) (*Lock, error) {
-	for {
+	for wait := firstPoll; ; wait = min(2*wait, poll) {
 		l, err := Try(path)
 		if l != nil || err != nil {
 			return l, err
@@ -41,7 +42,7 @@ func Get(ctx context.Context, path string, waiting func()) (*Lock, error) {
 		select {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
-		case <-time.After(poll):
+		case <-time.After(wait):
 		}
 	}
 }

@@ -67,13 +67,14 @@ func wrappers(set *flavor.Set) ([]byte, error) {
 	}
 	p("\n\n")
 	p("# What follows the name of a flavor is a goal, or several, of its Makefile. All\n")
-	p("# images of one make have its time and so its STAMP.\n")
+	p("# images of one make have its time, commit and branch, and so its STAMP.\n")
 	p("# ($(MAKE) stands in the recipes themselves, or make -n would not look into them.)\n")
-	p("_ENGBLD_IMAGE_TIME =\tTIMESTAMP=$(call _ENGBLD_Q,$(TIMESTAMP))\n\n")
+	p("_ENGBLD_IMAGE_STAMP =\tTIMESTAMP=$(call _ENGBLD_Q,$(TIMESTAMP)) ENGBLD_FACTS=$(call _ENGBLD_Q,$(_ENGBLD_FACTS)) \\\n")
+	p("    ENGBLD_FACTS_OF=$(call _ENGBLD_Q,$(TOP))\n\n")
 	p(".PHONY: .engbld-always\n.engbld-always:\n")
 	for _, n := range set.Names() {
 		p("\n%s-%%: .engbld-always\n", n)
-		p("\t@export $(_ENGBLD_IMAGE_TIME); exec $(MAKE) --no-print-directory -C images/%s $*\n", n)
+		p("\t@export $(_ENGBLD_IMAGE_STAMP); exec $(MAKE) --no-print-directory -C images/%s $*\n", n)
 	}
 	p("\n# These are no goals of the image's Makefile, but verbs of engbld.\n")
 	for i, goal := range []struct{ name, verb string }{
@@ -85,10 +86,10 @@ func wrappers(set *flavor.Set) ([]byte, error) {
 			p("\n")
 		}
 		p("$(ENGBLD_FLAVORS:%%=%%-%[1]s): %%-%[1]s: .engbld-always\n", goal.name)
-		p("\t@export $(_ENGBLD_IMAGE_TIME); exec $(_ENGBLD) %s\n", goal.verb)
+		p("\t@export $(_ENGBLD_IMAGE_STAMP); exec $(_ENGBLD) %s\n", goal.verb)
 	}
 	p("\nall-%%: .engbld-always\n")
-	p("\t@export $(_ENGBLD_IMAGE_TIME); exec $(MAKE) --no-print-directory $(foreach flavor,$(ENGBLD_FLAVORS),'$(flavor)-$*')\n")
+	p("\t@export $(_ENGBLD_IMAGE_STAMP); exec $(MAKE) --no-print-directory $(foreach flavor,$(ENGBLD_FLAVORS),'$(flavor)-$*')\n")
 	p("\ntriton-origin-%%: .engbld-always\n")
 	p("\t@printf '%%s\\n' $(call _ENGBLD_Q,error: \"$@\" is not a flavor and a goal) \\\n")
 	p("\t    'hint:  say FLAVOR-GOAL; the flavors are: $(strip $(ENGBLD_FLAVORS))' >&2\n")

@@ -123,7 +123,7 @@ func (c *component) write(name, text string, mode os.FileMode) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		c.t.Fatal(err)
 	}
-	if err := os.WriteFile(name, []byte(text), mode); err != nil {
+	if err := checkout.WriteFile(name, []byte(text), mode); err != nil {
 		c.t.Fatal(err)
 	}
 }

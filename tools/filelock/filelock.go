@@ -87,12 +87,17 @@ func unsupported(err error) bool {
 }
 
 // Release gives the lock back; the file stays.
-func (l *Lock) Release() { l.f.Close() }
+func (l *Lock) Release() {
+	// A program that is being started has all our files open until it runs: closing
+	// alone would leave the lock with it for that instant.
+	_ = syscall.Flock(int(l.f.Fd()), syscall.LOCK_UN) // closed at once anyway
+	l.f.Close()
+}
 
 // Remove takes the file away and gives the lock back.
 func (l *Lock) Remove() {
 	os.Remove(l.f.Name())
-	l.f.Close()
+	l.Release()
 }
 
 // Create opens a new file in dir, for writing, and holds it until it is closed:

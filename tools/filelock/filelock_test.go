@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -40,6 +41,32 @@ func TestOnlyOneHolds(t *testing.T) {
 	wg.Wait()
 	if n := count.Load(); n != 20 {
 		t.Errorf("%d got the lock, want 20", n)
+	}
+}
+
+// A lock that is given back is free at once, also while a program is being started,
+// which has the file open, too, until it runs.
+func TestFreeAtOnce(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "lock")
+	for _, giveBack := range []func(*Lock){(*Lock).Release, (*Lock).Remove} {
+		l, err := Try(path)
+		if err != nil || l == nil {
+			t.Fatalf("Try = %v, %v", l, err)
+		}
+		child, err := syscall.Dup(int(l.f.Fd()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		giveBack(l)
+		again, err := Try(path)
+		if err != nil || again == nil {
+			t.Fatalf("Try = %v, %v after it was given back", again, err)
+		}
+		again.Release()
+		if err := syscall.Close(child); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

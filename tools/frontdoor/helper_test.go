@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/TritonDataCenter/engbld/tools/e2e/checkout"
 )
 
 // root is the checkout under test.
@@ -78,7 +80,7 @@ func write(t testing.TB, path, text string, mode os.FileMode) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+	if err := checkout.WriteFile(path, []byte(text), mode); err != nil {
 		t.Fatal(err)
 	}
 }

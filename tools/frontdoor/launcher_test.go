@@ -40,13 +40,13 @@ func newLauncher(t testing.TB) launcher {
 	need(t, "sha256sum")
 	tmp := t.TempDir()
 	l := launcher{dir: filepath.Join(tmp, "eng"), log: filepath.Join(tmp, "log"), cache: filepath.Join(tmp, "cache"), bin: filepath.Join(tmp, "bin")}
-	checkout(t, l.dir)
+	newCheckout(t, l.dir)
 	write(t, filepath.Join(l.bin, "go"), stubGo, 0o777)
 	l.command = command{dir: tmp, path: l.bin + ":" + os.Getenv("PATH"), env: []string{"STUB_LOG=" + l.log, "ENGBLD_CACHE_DIR=" + l.cache}}
 	return l
 }
 
-func checkout(t testing.TB, dir string) {
+func newCheckout(t testing.TB, dir string) {
 	t.Helper()
 	copyTo(t, dir, "tools/engbld.sh")
 	for name, text := range map[string]string{
@@ -133,7 +133,7 @@ func TestLauncherKey(t *testing.T) {
 	// another checkout of the same sources shares the program
 	n := l.builds()
 	other := filepath.Join(t.TempDir(), "a place with blanks")
-	checkout(t, other)
+	newCheckout(t, other)
 	if got := l.ok(t, filepath.Join(other, "tools/engbld.sh"), "--engbld-path"); got != first {
 		t.Errorf("%s, not %s", got, first)
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/TritonDataCenter/engbld/tools/e2e/checkout"
 )
 
 // world is a component with the makefiles in deps/eng and a PATH that begins
@@ -88,7 +90,7 @@ func (w *world) put(name, text string) {
 	if err := os.MkdirAll(filepath.Dir(p), 0o777); err != nil {
 		w.t.Fatal(err)
 	}
-	if err := os.WriteFile(p, []byte(text), 0o777); err != nil {
+	if err := checkout.WriteFile(p, []byte(text), 0o777); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -98,7 +100,7 @@ func (w *world) script(path, body string) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		w.t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+body+"\n"), 0o777); err != nil {
+	if err := checkout.WriteFile(path, []byte("#!/bin/sh\n"+body+"\n"), 0o777); err != nil {
 		w.t.Fatal(err)
 	}
 }

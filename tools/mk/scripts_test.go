@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/TritonDataCenter/engbld/tools/e2e/checkout"
 )
 
 // script runs a script of tools in a copy of tools whose launcher logs its
@@ -25,7 +27,7 @@ func script(t *testing.T, code, dir, name string, args ...string) (log, out stri
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(tools, n)), 0o777); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(tools, n), text, 0o777); err != nil {
+		if err := checkout.WriteFile(filepath.Join(tools, n), text, 0o777); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -90,6 +90,7 @@ func TestKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { objects.Close() })
 	id := filepath.Join(t.TempDir(), ".ssh", "id_rsa")
 	key, err := sshsign.Ensure(id)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -134,7 +135,16 @@ func CopyFile(from, to string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(to, b, fi.Mode().Perm())
+	return WriteFile(to, b, fi.Mode().Perm())
+}
+
+// WriteFile is os.WriteFile for what is run afterwards. Nobody starts a program
+// meanwhile: it would have the file open for writing for an instant, in which the
+// file cannot be run.
+func WriteFile(name string, data []byte, mode os.FileMode) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return os.WriteFile(name, data, mode)
 }
 
 // Clone is a directory, mostly a fresh clone, and the environment commands run

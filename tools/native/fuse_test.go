@@ -96,7 +96,11 @@ func fuseTools() (string, error) {
 	if _, err := os.Stat(filepath.Join(dir, "whole")); err == nil {
 		return dir, nil
 	}
-	for _, args := range [][]string{{"apt-get", "-q", "download", "zfs-fuse", "libfuse2", "busybox-static"}} {
+	// What a download that was broken off left is no package.
+	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o755)); err != nil {
+		return "", err
+	}
+	for _, args := range [][]string{{"apt-get", "-q", "-o", "Acquire::Retries=5", "download", "zfs-fuse", "libfuse2", "busybox-static"}} {
 		cmd := exec.Command(args[0], args[1:]...)
 		cmd.Dir = dir
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -249,8 +249,15 @@ func skipOrFail(t *testing.T, err error) {
 func moduleDir(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", args...)
-	out, err := cmd.Output()
+	var out []byte
+	var err error
+	for range 3 { // a network has its moments
+		cmd := exec.CommandContext(ctx, "go", args...)
+		cmd.WaitDelay = 10 * time.Second
+		if out, err = cmd.Output(); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		return "", err
 	}

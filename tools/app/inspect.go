@@ -1,6 +1,8 @@
 package app
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,12 +12,14 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/TritonDataCenter/engbld/tools/bounded"
 	"github.com/TritonDataCenter/engbld/tools/dataset"
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
 	"github.com/TritonDataCenter/engbld/tools/imgstore"
 	"github.com/TritonDataCenter/engbld/tools/inspect"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/sniff"
+	"github.com/TritonDataCenter/engbld/tools/zstream"
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 )
@@ -36,17 +40,22 @@ func (a *app) inspectCommands() []*cobra.Command {
 	return []*cobra.Command{a.lsCommand(), a.catCommand(), a.statCommand(), a.extractCommand(), a.checkCommand()}
 }
 
+// inspectHelp explains what the verbs that look into images take for one.
+const inspectHelp = `IMAGE is a manifest with its file beside it, a stream file (plain or
+compressed), or the uuid of an image in bits/ or the cache. The images it is
+based on are found there too, or named by --base, the first one first.`
+
+func (o *opener) baseFlag(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&o.bases, "base", nil, "stream file the image is based on (repeat for a chain)")
+}
+
 // inspector makes a verb whose first argument is an image.
 func (a *app) inspector(use, short, example string, args cobra.PositionalArgs,
 	run func(cmd *cobra.Command, im *inspect.Image, rest []string) error) *cobra.Command {
 	o := &opener{a: a}
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: args, Example: example,
-		Long: short + `.
-
-IMAGE is a manifest with its file beside it, a stream file (plain or
-compressed), or the uuid of an image in bits/ or the cache. The images it is
-based on are found there too, or named by --base, the first one first. Paths are
+		Long: short + ".\n\n" + inspectHelp + ` Paths are
 those of the zone's system; --dataset shows what is beside it as well.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			defer o.close()
@@ -57,7 +66,7 @@ those of the zone's system; --dataset shows what is beside it as well.`,
 			return fault.Step.Wrap(run(cmd, im, args[1:]))
 		},
 	}
-	cmd.Flags().StringArrayVar(&o.bases, "base", nil, "stream file the image is based on (repeat for a chain)")
+	o.baseFlag(cmd)
 	cmd.Flags().BoolVar(&o.whole, "dataset", false, "paths are those of the whole dataset, with root/ above the system")
 	return cmd
 }
@@ -111,7 +120,9 @@ func (a *app) extractCommand() *cobra.Command {
 			o.Warn = a.ui()
 			if !tar {
 				stats, err := im.Extract(cmd.Context(), a.abs(rest[0]), o)
-				a.ui().Infof("%d files, %d skipped", stats.Files, stats.Skipped)
+				if err == nil {
+					a.ui().Infof("%d files, %d skipped", stats.Files, stats.Skipped)
+				}
 				return err
 			}
 			if rest[0] == "-" {
@@ -128,16 +139,54 @@ func (a *app) extractCommand() *cobra.Command {
 	return cmd
 }
 
+// checkCommand takes the file system as it is stored: one whose files cannot be
+// listed is checked too.
 func (a *app) checkCommand() *cobra.Command {
-	return a.inspector("check IMAGE", "Look for inconsistencies in an image's file system; any is exit code 3",
-		"  engbld image check bits/NAME/NAME-zfs-STAMP.imgmanifest", cobra.ExactArgs(1),
-		func(cmd *cobra.Command, im *inspect.Image, _ []string) error {
-			n, err := im.Check(cmd.Context(), a.env.Stdout, dataset.CheckOptions{})
-			if err == nil && n > 0 {
-				err = fault.Drift.Errorf("the image has %d problems", n)
+	o := &opener{a: a}
+	opts := dataset.CheckOptions{Max: 100}
+	cmd := &cobra.Command{
+		Use: "check IMAGE", Short: "Look for inconsistencies in an image's file system; any is exit code 3", Args: cobra.ExactArgs(1),
+		Example: "  engbld image check bits/NAME/NAME-zfs-STAMP.imgmanifest",
+		Long: `Look for inconsistencies in an image's file system; any is exit code 3.
+
+All of the dataset is checked: directories and what their names lead to, links,
+sizes, modes and access lists, and that nothing lies behind the ends of files.
+
+` + inspectHelp,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			defer o.close()
+			layers, err := o.layers(cmd.Context(), args[0])
+			if err != nil {
+				return err
 			}
-			return err
-		})
+			ds, err := dataset.Read(cmd.Context(), layers, dataset.ReadOptions{Warn: a.ui()})
+			if err != nil {
+				return err
+			}
+			found, err := ds.Check(cmd.Context(), opts)
+			if err != nil {
+				return fault.Step.Errorf("checking the image: %w", err)
+			}
+			for _, p := range found {
+				if _, err := fmt.Fprintln(a.env.Stdout, p); err != nil {
+					return fault.Step.Wrap(err)
+				}
+			}
+			switch n := len(found); {
+			case n == 0:
+				return nil
+			case n == 1:
+				return fault.Drift.Errorf("the image has a problem")
+			case n < opts.Max:
+				return fault.Drift.Errorf("the image has %d problems", n)
+			default:
+				return fault.Drift.Errorf("the image has %d problems or more", n)
+			}
+		},
+	}
+	o.baseFlag(cmd)
+	cmd.Flags().BoolVar(&opts.Linux, "linux", false, "access lists may contradict modes, as Linux makes them")
+	return cmd
 }
 
 // writeFile gives a file its name when it is complete.
@@ -236,11 +285,7 @@ func manifestBeside(name string) *imgmanifest.Manifest {
 		}
 	}
 	for _, c := range candidates {
-		fi, err := os.Stat(c)
-		if err != nil || fi.Size() > imgmanifest.MaxSize {
-			continue
-		}
-		raw, err := os.ReadFile(c)
+		raw, err := bounded.ReadFile(c, imgmanifest.MaxSize)
 		if err != nil {
 			continue
 		}
@@ -257,12 +302,25 @@ func (o *opener) unpack(ctx context.Context, name string) (dataset.Layer, error)
 	if err != nil {
 		return dataset.Layer{}, err
 	}
-	defer f.Close()
-	r, _, err := sniff.Open(f)
+	o.files = append(o.files, f)
+	unpacked, form, err := sniff.Open(f)
 	if err != nil {
 		return dataset.Layer{}, err
 	}
-	defer r.Close()
+	defer unpacked.Close()
+	r := bufio.NewReader(unpacked)
+	head, err := r.Peek(zstream.RecordSize)
+	if err != nil && err != io.EOF {
+		return dataset.Layer{}, err
+	}
+	layer := dataset.Layer{R: f, Name: filepath.Base(name)}
+	if _, err := zstream.NewReader(bytes.NewReader(head)); err != nil {
+		return layer, err // nothing that is no stream is unpacked
+	}
+	if fi, err := f.Stat(); err == nil && fi.Mode().IsRegular() && form == sniff.None {
+		layer.Size = fi.Size()
+		return layer, nil
+	}
 	tmp, err := os.CreateTemp("", ".engbld-stream-*")
 	if err != nil {
 		return dataset.Layer{}, err
@@ -273,7 +331,8 @@ func (o *opener) unpack(ctx context.Context, name string) (dataset.Layer, error)
 	if err == nil && n > maxStream {
 		err = fmt.Errorf("unpacks to more than %d bytes", int64(maxStream))
 	}
-	return dataset.Layer{R: tmp, Size: n, Name: filepath.Base(name)}, err
+	layer.R, layer.Size = tmp, n
+	return layer, err
 }
 
 // stopping is a reader that ends when its context does.

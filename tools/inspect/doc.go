@@ -1,5 +1,5 @@
-// Package inspect looks into images: it lists, prints, describes, extracts and
-// checks the files in a chain of ZFS streams, without ZFS and without root.
+// Package inspect looks into images: it lists, prints, describes and extracts
+// the files in a chain of ZFS streams, without ZFS and without root.
 //
 // Paths are those in the dataset, so a zone's system is below root/ (Chroot
 // makes that the root). Extract writes below one directory and nowhere else,

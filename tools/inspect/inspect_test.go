@@ -111,8 +111,8 @@ func TestCatAndStat(t *testing.T) {
 	if err := sub.Cat(context.Background(), &b, "/link"); err != nil || len(b.String()) != 12 {
 		t.Errorf("%q, %v", b.String(), err)
 	}
-	if n, err := im.Check(context.Background(), io.Discard, dataset.CheckOptions{}); n != 0 || err != nil {
-		t.Errorf("%d problems, %v", n, err)
+	if found, err := im.Dataset.Check(context.Background(), dataset.CheckOptions{}); len(found) != 0 || err != nil {
+		t.Errorf("%d problems, %v", len(found), err)
 	}
 }
 

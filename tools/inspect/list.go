@@ -258,17 +258,3 @@ func typeName(mode uint32) string {
 	}
 	return "unknown"
 }
-
-// Check writes the inconsistencies it finds and returns their number.
-func (im *Image) Check(ctx context.Context, w io.Writer, o dataset.CheckOptions) (int, error) {
-	found, err := im.Dataset.Check(ctx, o)
-	if err != nil {
-		return 0, fmt.Errorf("checking the image: %w", err)
-	}
-	for _, p := range found {
-		if _, err := fmt.Fprintln(w, p); err != nil {
-			return 0, err
-		}
-	}
-	return len(found), nil
-}

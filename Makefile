@@ -56,7 +56,7 @@ include deps/eng/tools/mk/Makefile.targ
 _ENGBLD_GO =		$(if $(ENGBLD_GO),$(ENGBLD_GO),go)
 _ENGBLD_GO_DIRS =	images targets tools magefile.go
 # Tests run make themselves: they start as from a shell.
-_ENGBLD_TEST_ENV =	unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES ENGBLD_TIMESTAMP ENGBLD_SKIP_VALIDATE_BUILDENV;
+_ENGBLD_TEST_ENV =	unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES ENGBLD_TIMESTAMP ENGBLD_FACTS ENGBLD_FACTS_OF ENGBLD_SKIP_VALIDATE_BUILDENV;
 
 all: all-buildimage
 

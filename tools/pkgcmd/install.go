@@ -198,7 +198,11 @@ func lock(root *os.Root) (func(), error) {
 		d.Close()
 		return nil, fault.Step.Errorf("%s: somebody is installing there already", root.Name())
 	}
-	return func() { d.Close() }, nil
+	return func() {
+		// A program that is being started has d, too, until it runs.
+		_ = syscall.Flock(int(d.Fd()), syscall.LOCK_UN) // closed at once anyway
+		d.Close()
+	}, nil
 }
 
 // installation is what happens to the tree of a system.

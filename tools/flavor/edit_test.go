@@ -1,6 +1,7 @@
 package flavor_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -49,8 +50,8 @@ func TestAddReleased(t *testing.T) {
 func TestAddRelease(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, release, in, want string }{
-		{"youngest", "2025Q4", "# all\n[[pkgsrc]]\nrelease = \"2023Q4\"\npackages = [\n  \"a\", # x\n]\n\n# other\n[path]\n",
-			"# all\n[[pkgsrc]]\nrelease = \"2023Q4\"\npackages = [\n  \"a\", # x\n]\n\n[[pkgsrc]]\nrelease = \"2025Q4\"\n\n# other\n[path]\n"},
+		{"youngest", "2099Q4", "# all\n[[pkgsrc]]\nrelease = \"2023Q4\"\npackages = [\n  \"a\", # x\n]\n\n# other\n[path]\n",
+			"# all\n[[pkgsrc]]\nrelease = \"2023Q4\"\npackages = [\n  \"a\", # x\n]\n\n[[pkgsrc]]\nrelease = \"2099Q4\"\n\n# other\n[path]\n"},
 		{"between", "2022Q4", "[[pkgsrc]]\nrelease = \"2021Q4\"\n\n[[pkgsrc]]\nrelease = \"2023Q4\"\n",
 			"[[pkgsrc]]\nrelease = \"2021Q4\"\n\n[[pkgsrc]]\nrelease = \"2022Q4\"\n\n[[pkgsrc]]\nrelease = \"2023Q4\"\n"},
 		{"oldest", "2020Q4", "# all\n[[pkgsrc]]\nrelease = \"2021Q4\"\n", "# all\n[[pkgsrc]]\nrelease = \"2020Q4\"\n\n[[pkgsrc]]\nrelease = \"2021Q4\"\n"},
@@ -78,7 +79,7 @@ func TestEditsOfRealFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if texts["buildenv.toml"], err = flavor.AddRelease(string(env), "2025Q4"); err != nil {
+	if texts["buildenv.toml"], err = flavor.AddRelease(string(env), "2099Q4"); err != nil {
 		t.Fatal(err)
 	}
 	for i, f := range set.Flavors {
@@ -87,7 +88,7 @@ func TestEditsOfRealFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := flavor.Released{Version: "main-1", UUID: "00000000-0000-4000-8000-00000000000" + string(rune('0'+i))}
+		r := flavor.Released{Version: "main-1", UUID: fmt.Sprintf("00000000-0000-4000-8000-0000000f%04d", i)}
 		if texts[name], err = flavor.AddReleased(string(raw), r); err != nil {
 			t.Fatal(err)
 		}
@@ -95,11 +96,11 @@ func TestEditsOfRealFiles(t *testing.T) {
 			t.Errorf("%s is no longer as it was:\n%s", name, texts[name])
 		}
 	}
-	text, err := flavor.New{Version: "25.4.0", Arch: "i386", Base: flavor.Base{Name: "minimal-32-lts", Version: "25.4.0", UUID: "00000000-0000-4000-8000-00000000000a"}}.Text(set)
+	text, err := flavor.New{Version: "99.4.0", Arch: "i386", Base: flavor.Base{Name: "minimal-32-lts", Version: "99.4.0", UUID: "00000000-0000-4000-8000-00000000000a"}}.Text(set)
 	if err != nil {
 		t.Fatal(err)
 	}
-	texts["triton-origin-i386-25.4.0/flavor.toml"] = text
+	texts["triton-origin-i386-99.4.0/flavor.toml"] = text
 	after, err := flavor.LoadWith(images.FS, texts)
 	if err != nil {
 		t.Fatal(err)
@@ -107,8 +108,11 @@ func TestEditsOfRealFiles(t *testing.T) {
 	if n := len(after.Flavors); n != len(set.Flavors)+1 {
 		t.Errorf("%d flavors", n)
 	}
-	for i, f := range set.Flavors {
-		g := after.Flavors[i]
+	for _, f := range set.Flavors {
+		g, err := after.Lookup(f.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if len(g.Released) != len(f.Released)+1 || g.Released[len(f.Released)].Version != "main-1" {
 			t.Errorf("%s: released %v", g.Name, g.Released)
 		}
@@ -126,20 +130,20 @@ func TestNewFlavor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := flavor.Base{Name: "minimal-64-lts", Version: "25.4.0", UUID: "00000000-0000-4000-8000-00000000000a"}
+	base := flavor.Base{Name: "minimal-64-lts", Version: "99.4.0", UUID: "00000000-0000-4000-8000-00000000000a"}
 	for _, tc := range []struct {
 		name string
 		n    flavor.New
 		want string // of the flavor, or of the error
 	}{
-		{"by the base's name", flavor.New{Version: "25.4.0", Base: base}, "triton-origin-x86_64-25.4.0"},
-		{"as said", flavor.New{Version: "25.4.0", Arch: "i386", Base: base}, "triton-origin-i386-25.4.0"},
-		{"multiarch", flavor.New{Version: "25.4.0", Base: flavor.Base{Name: "minimal-multiarch-lts", Version: "25.4.0", UUID: base.UUID}}, "triton-origin-multiarch-25.4.0"},
-		{"a name that does not tell", flavor.New{Version: "25.4.0", Base: flavor.Base{Name: "base", Version: "25.4.0", UUID: base.UUID}}, "--arch"},
-		{"two numbers", flavor.New{Version: "25.4", Base: base}, `"25.4" is not`},
-		{"no quarter", flavor.New{Version: "25.5.0", Base: base}, "quarter"},
-		{"another version", flavor.New{Version: "25.4.1", Base: base}, "minimal-64-lts@25.4.0"},
-		{"unknown architecture", flavor.New{Version: "25.4.0", Arch: "sparc", Base: base}, "sparc"},
+		{"by the base's name", flavor.New{Version: "99.4.0", Base: base}, "triton-origin-x86_64-99.4.0"},
+		{"as said", flavor.New{Version: "99.4.0", Arch: "i386", Base: base}, "triton-origin-i386-99.4.0"},
+		{"multiarch", flavor.New{Version: "99.4.0", Base: flavor.Base{Name: "minimal-multiarch-lts", Version: "99.4.0", UUID: base.UUID}}, "triton-origin-multiarch-99.4.0"},
+		{"a name that does not tell", flavor.New{Version: "99.4.0", Base: flavor.Base{Name: "base", Version: "99.4.0", UUID: base.UUID}}, "--arch"},
+		{"two numbers", flavor.New{Version: "99.4", Base: base}, `"99.4" is not`},
+		{"no quarter", flavor.New{Version: "99.5.0", Base: base}, "quarter"},
+		{"another version", flavor.New{Version: "99.4.1", Base: base}, "minimal-64-lts@99.4.0"},
+		{"unknown architecture", flavor.New{Version: "99.4.0", Arch: "sparc", Base: base}, "sparc"},
 		{"there already", flavor.New{Version: "24.4.1", Base: flavor.Base{Name: "minimal-64-lts", Version: "24.4.1", UUID: base.UUID}}, "is there already"},
 	} {
 		text, err := tc.n.Text(set)

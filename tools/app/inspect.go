@@ -18,6 +18,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
 	"github.com/TritonDataCenter/engbld/tools/imgstore"
 	"github.com/TritonDataCenter/engbld/tools/inspect"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/sniff"
 	"github.com/TritonDataCenter/engbld/tools/zstream"
 	"github.com/google/uuid"
@@ -192,19 +193,15 @@ sizes, modes and access lists, and that nothing lies behind the ends of files.
 // writeFile gives a file its name when it is complete.
 func (a *app) writeFile(name string, write func(io.Writer) error) error {
 	name = a.abs(name)
-	f, err := os.CreateTemp(filepath.Dir(name), ".engbld-*")
+	f, err := newfile.Create(name, 0o666)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
-	err = write(f)
-	if e := f.Close(); err == nil {
-		err = e
+	defer f.Discard()
+	if err := write(f); err != nil {
+		return err
 	}
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	return err
+	return f.Commit()
 }
 
 func (o *opener) close() {
@@ -321,11 +318,10 @@ func (o *opener) unpack(ctx context.Context, name string) (dataset.Layer, error)
 		layer.Size = fi.Size()
 		return layer, nil
 	}
-	tmp, err := os.CreateTemp("", ".engbld-stream-*")
+	tmp, err := newfile.Unnamed("", "stream")
 	if err != nil {
 		return dataset.Layer{}, err
 	}
-	os.Remove(tmp.Name())
 	o.files = append(o.files, tmp)
 	n, err := io.Copy(tmp, io.LimitReader(&stopping{ctx, r}, maxStream+1))
 	if err == nil && n > maxStream {

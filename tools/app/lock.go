@@ -14,7 +14,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/build"
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/lock"
-	"github.com/google/renameio/v2"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 	"github.com/spf13/cobra"
 )
 
@@ -161,7 +161,7 @@ func (a *app) renewLock(ctx context.Context, j job, old *lock.Lock, opts build.O
 	for _, line := range lock.Changes(old, l) {
 		fmt.Fprintln(a.env.Stdout, "  "+line)
 	}
-	if err := renameio.WriteFile(file, l.Encode(), 0o644); err != nil {
+	if err := newfile.Write(file, l.Encode(), 0o644); err != nil {
 		return fault.Step.Errorf("%s: writing the lock: %w", j.req.Name, err)
 	}
 	opts.Story.Infof("%d packages are locked", len(l.Packages))

@@ -12,10 +12,10 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/compare"
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/flavor"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 	"github.com/TritonDataCenter/engbld/tools/report"
 	"github.com/TritonDataCenter/engbld/tools/sbom"
 	"github.com/TritonDataCenter/engbld/tools/survey"
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 )
 
@@ -81,7 +81,7 @@ directory, and an index.html that leads to them.` + subjectHelp,
 				_, err = a.env.Stdout.Write(page)
 				return err
 			}
-			return fault.Step.Wrap(renameio.WriteFile(a.abs(out), page, 0o666))
+			return fault.Step.Wrap(newfile.Write(a.abs(out), page, 0o666))
 		},
 	}
 	f := cmd.Flags()
@@ -219,7 +219,7 @@ func (r *reporter) all(ctx context.Context, dir string) error {
 	if err := report.WriteIndex(&b, entries); err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(filepath.Join(dir, index), b.Bytes(), 0o666); err != nil {
+	if err := newfile.Write(filepath.Join(dir, index), b.Bytes(), 0o666); err != nil {
 		return fault.Step.Errorf("reports: %w", err)
 	}
 	fmt.Fprintln(r.a.env.Stdout, filepath.Join(dir, index))
@@ -238,5 +238,5 @@ func (r *reporter) one(ctx context.Context, name, out, index string) (*survey.Im
 		return nil, err
 	}
 	im.Tree = nil // its content is closed; the index needs numbers
-	return im, fault.Step.Wrap(renameio.WriteFile(out, page, 0o666))
+	return im, fault.Step.Wrap(newfile.Write(out, page, 0o666))
 }

@@ -17,11 +17,11 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/build"
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/lock"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 	"github.com/TritonDataCenter/engbld/tools/sbom"
 	"github.com/TritonDataCenter/engbld/tools/sshsign"
 	"github.com/TritonDataCenter/engbld/tools/sums"
 	"github.com/TritonDataCenter/engbld/tools/survey"
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/ssh"
 )
@@ -104,7 +104,7 @@ func (s *subject) writeBeside(about sbom.Subject, d document) (string, error) {
 	if err := d.write(&b, about); err != nil {
 		return "", err
 	}
-	return stem + d.suffix, renameio.WriteFile(stem+d.suffix, b.Bytes(), 0o666)
+	return stem + d.suffix, newfile.Write(stem+d.suffix, b.Bytes(), 0o666)
 }
 
 // describeBuilt writes bills of materials and provenance beside a new image, so

@@ -5,9 +5,11 @@ import (
 	"io"
 	"os"
 	"sync"
+
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 )
 
-// Spool keeps file content outside of memory, in one unlinked temporary file.
+// Spool keeps file content outside of memory, in one temporary file without a name.
 // It is safe for concurrent use; content stays readable until Close.
 type Spool struct {
 	mu  sync.Mutex
@@ -17,13 +19,8 @@ type Spool struct {
 
 // NewSpool makes a spool in dir ("" is the default directory for temporary files).
 func NewSpool(dir string) (*Spool, error) {
-	f, err := os.CreateTemp(dir, ".engbld-spool-*")
+	f, err := newfile.Unnamed(dir, "spool")
 	if err != nil {
-		return nil, fmt.Errorf("making a file for unpacked content: %w", err)
-	}
-	// Unlinked at once: nothing is left behind however the program ends.
-	if err := os.Remove(f.Name()); err != nil {
-		f.Close()
 		return nil, fmt.Errorf("making a file for unpacked content: %w", err)
 	}
 	return &Spool{f: f}, nil

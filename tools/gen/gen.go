@@ -11,11 +11,11 @@ import (
 	"slices"
 	"sort"
 
-	"github.com/google/renameio/v2"
 	"github.com/pmezard/go-difflib/difflib"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/flavor"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 )
 
 // file is one generated file: its path below the root, and what it should hold
@@ -122,7 +122,7 @@ func Write(root string) (changed []string, err error) {
 		if err := os.MkdirAll(filepath.Dir(full), 0o777); err != nil {
 			return fmt.Errorf("generated file: %w", err)
 		}
-		if err := renameio.WriteFile(full, want, 0o644); err != nil {
+		if err := newfile.Write(full, want, 0o644); err != nil {
 			return fmt.Errorf("writing %s: %w", path, err)
 		}
 		return nil

@@ -12,11 +12,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
-	"github.com/google/renameio/v2"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 )
 
 // Inputs keeps files by their digest: sha256/HEX below a directory, or below an
@@ -27,6 +28,7 @@ type Inputs struct {
 	dir   string
 	url   string
 	cache *fetch.Cache // for url
+	swept sync.Once    // of what killed runs left
 }
 
 // InputsOptions say how inputs on a web server are reached.
@@ -137,11 +139,12 @@ func (in *Inputs) write(src io.Reader, sum string) error {
 	if err := os.MkdirAll(filepath.Join(in.dir, "sha256"), 0o777); err != nil {
 		return err
 	}
-	f, err := renameio.NewPendingFile(in.path(sum), renameio.WithPermissions(0o644))
+	in.swept.Do(func() { newfile.Sweep(filepath.Join(in.dir, "sha256")) })
+	f, err := newfile.Create(in.path(sum), 0o644)
 	if err != nil {
 		return err
 	}
-	defer f.Cleanup()
+	defer f.Discard()
 	h := sha256.New()
 	if _, err := io.Copy(io.MultiWriter(f, h), src); err != nil {
 		return err
@@ -149,7 +152,7 @@ func (in *Inputs) write(src io.Reader, sum string) error {
 	if got := hex.EncodeToString(h.Sum(nil)); got != sum {
 		return fmt.Errorf("it has sha256 %s, not %s", got, sum)
 	}
-	return f.CloseAtomicallyReplace()
+	return f.Commit()
 }
 
 // imageFiles are the digests of an image's two files.
@@ -214,7 +217,7 @@ func (in *Inputs) PutImage(ctx context.Context, m *imgmanifest.Manifest, file st
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return fault.Step.Errorf("inputs: %w", err)
 	}
-	if err := renameio.WriteFile(path, append(raw, '\n'), 0o644); err != nil {
+	if err := newfile.Write(path, append(raw, '\n'), 0o644); err != nil {
 		return fault.Step.Errorf("inputs: %w", err)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -93,7 +94,7 @@ func TestRecordEncodeAndParse(t *testing.T) {
 func TestRecordsOfKilledBuilds(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for name, age := range map[string]time.Duration{"." + theBase + ".toml1": 25 * time.Hour, "." + theBase + ".toml2": time.Hour} {
+	for name, age := range map[string]time.Duration{".engbld-file-" + theBase + ".toml-1": 25 * time.Hour, ".engbld-file-" + theBase + ".toml-2": time.Hour} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
@@ -111,10 +112,54 @@ func TestRecordsOfKilledBuilds(t *testing.T) {
 	for _, e := range entries {
 		got = append(got, e.Name())
 	}
-	if want := []string{"." + theBase + ".toml2", theBase + ".timings.json"}; err != nil || !slices.Equal(got, want) {
+	if want := []string{".engbld-file-" + theBase + ".toml-2", theBase + ".timings.json"}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, %v, want %v", got, err, want)
 	}
 }
+
+// TestInputsOfKilledRuns: what is being stored is in the inputs' own directory, and
+// what killed runs left of that goes when it is old.
+func TestInputsOfKilledRuns(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	left := filepath.Join(dir, "sha256", ".engbld-file-abc-1")
+	if err := os.MkdirAll(filepath.Dir(left), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(left, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	when := time.Now().Add(-25 * time.Hour)
+	if err := os.Chtimes(left, when, when); err != nil {
+		t.Fatal(err)
+	}
+	in, err := OpenInputs(dir, InputsOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	under := ""
+	slow := readerFunc(func(p []byte) (int, error) {
+		entries, err := os.ReadDir(filepath.Dir(left))
+		if err == nil && len(entries) == 1 {
+			under = entries[0].Name()
+		}
+		return 0, io.EOF
+	})
+	const empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	if err := in.write(slow, empty); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(under, ".engbld-file-"+empty+"-") {
+		t.Errorf("being stored: %q", under)
+	}
+	if !in.Has(empty) {
+		t.Error("it is not there")
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()

@@ -8,11 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
-	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
-	"github.com/google/renameio/v2"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 )
 
 // Record is what a build leaves behind: its inputs, what it was asked, and what
@@ -100,8 +98,6 @@ func ReadRecord(name string) (*Record, error) {
 // Records keeps records below a directory, by the uuids of their images.
 type Records string
 
-const tempAge = 24 * time.Hour // of a file that nobody writes to any more
-
 func (d Records) path(uuid string) string { return filepath.Join(string(d), uuid+".toml") }
 
 // Get returns the record of an image; fs.ErrNotExist where there is none.
@@ -124,19 +120,11 @@ func (d Records) Put(r *Record) error {
 	return d.put(d.path(r.Build.Image), r.Encode())
 }
 
-// put writes a file under a temporary name first, in the directory itself; what
-// killed processes left of such goes.
 func (d Records) put(path string, raw []byte) error {
 	if err := os.MkdirAll(string(d), 0o777); err != nil {
 		return err
 	}
-	left, _ := os.ReadDir(string(d))
-	for _, e := range left {
-		if fi, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), ".") && fi.Mode().IsRegular() && time.Since(fi.ModTime()) > tempAge {
-			os.Remove(filepath.Join(string(d), e.Name()))
-		}
-	}
-	return renameio.WriteFile(path, raw, 0o666, renameio.WithTempDir(string(d)))
+	return newfile.Write(path, raw, 0o666)
 }
 
 // Timing is how long a step of a build took.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/filelock"
-	"github.com/google/renameio/v2"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 	"github.com/google/uuid"
 )
 
@@ -62,7 +62,7 @@ func (s *state) write() error {
 	if err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(s.path(), append(raw, '\n'), 0o600); err != nil {
+	if err := newfile.Write(s.path(), append(raw, '\n'), 0o600); err != nil {
 		return fmt.Errorf("writing the state file: %w", err)
 	}
 	return nil

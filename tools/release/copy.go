@@ -16,6 +16,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/imgapi"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 )
 
 // CopyOptions say how images get from one server to another.
@@ -114,14 +115,13 @@ func copyOne(ctx context.Context, from, to *imgapi.Client, m *imgmanifest.Manife
 // only when size, SHA-1 and (where the server tells) MD5 are right. It begins
 // again where the connection breaks, three times.
 func Download(ctx context.Context, c *imgapi.Client, uuid string, want imgmanifest.File, name string, progress func(string, int64, int64)) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(name), ".engbld-*")
+	tmp, err := newfile.Create(name, 0o644)
 	if err != nil {
 		return fault.Step.Errorf("downloading the file of image %s: %w", uuid, err)
 	}
-	defer os.Remove(tmp.Name()) // gone already if all went well
-	defer tmp.Close()
+	defer tmp.Discard()
 	for attempt := 0; ; attempt++ {
-		if err = fetchOnce(ctx, c, uuid, want, tmp, progress); err == nil {
+		if err = fetchOnce(ctx, c, uuid, want, tmp.File, progress); err == nil {
 			break
 		}
 		var broken *brokenError
@@ -129,7 +129,7 @@ func Download(ctx context.Context, c *imgapi.Client, uuid string, want imgmanife
 			return err
 		}
 	}
-	if err := errors.Join(tmp.Chmod(0o644), tmp.Sync(), tmp.Close(), os.Rename(tmp.Name(), name)); err != nil {
+	if err := tmp.Commit(); err != nil {
 		return fault.Step.Errorf("downloading the file of image %s: %w", uuid, err)
 	}
 	return nil

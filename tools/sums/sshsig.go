@@ -9,10 +9,10 @@ import (
 	"path"
 	"strings"
 
-	"github.com/google/renameio/v2"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/TritonDataCenter/engbld/tools/bounded"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 )
 
 // Namespace is what signatures of lists are made for: "ssh-keygen -Y verify -n
@@ -138,7 +138,7 @@ func SignList(k Signer, dir string) error {
 	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(path.Join(dir, SignatureName), sig, 0o666)
+	return newfile.Write(path.Join(dir, SignatureName), sig, 0o666)
 }
 
 // VerifyList checks the signature of a directory's list and returns its key.

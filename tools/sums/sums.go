@@ -13,9 +13,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/TritonDataCenter/engbld/tools/bounded"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 )
 
 // Names of the two files in a directory.
@@ -192,7 +191,7 @@ func Write(ctx context.Context, dir string) ([]Sum, error) {
 	if err := os.Remove(path.Join(dir, SignatureName)); err != nil && !os.IsNotExist(err) {
 		return nil, err
 	}
-	return list, renameio.WriteFile(name, raw, 0o666)
+	return list, newfile.Write(name, raw, 0o666)
 }
 
 // Problem is a file that is not as its directory's list says.

@@ -1,0 +1,128 @@
+package newfile
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	return got
+}
+
+func TestWrite(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	name := filepath.Join(dir, strings.Repeat("n", 250))
+	for _, text := range []string{"first", "second, longer"} {
+		if err := Write(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := os.ReadFile(name); err != nil || string(b) != text {
+			t.Errorf("%q, %v", b, err)
+		}
+	}
+	if got := names(t, dir); len(got) != 1 {
+		t.Errorf("left: %q", got)
+	}
+	if err := Write(filepath.Join(dir, "none", "x"), nil, 0o644); !os.IsNotExist(err) {
+		t.Errorf("in a directory that is not there: %v", err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "d", "x"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(filepath.Join(dir, "d"), []byte("x"), 0o644); err == nil {
+		t.Error("a directory was replaced")
+	}
+	if got := names(t, dir); len(got) != 2 {
+		t.Errorf("left: %q", got)
+	}
+}
+
+func TestDiscard(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	f, err := Create(filepath.Join(dir, "x"), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, dir); len(got) != 1 || !strings.HasPrefix(got[0], ".engbld-file-x-") {
+		t.Errorf("under way: %q", got)
+	}
+	f.Discard()
+	f.Discard()
+	if got := names(t, dir); len(got) != 0 {
+		t.Errorf("left: %q", got)
+	}
+}
+
+// A run that was killed leaves a file, which goes a day later.
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, age := range map[string]time.Duration{
+		".engbld-file-x-1": 25 * time.Hour, ".engbld-file-y-1": 25 * time.Hour, ".engbld-file-x-2": time.Hour,
+		".engbld-lock": 25 * time.Hour, "file": 25 * time.Hour,
+	} {
+		path, then := filepath.Join(dir, name), time.Now().Add(-age)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, then, then); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Write(filepath.Join(dir, "x"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := names(t, dir), []string{".engbld-file-x-2", ".engbld-lock", "file", "x"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestUnnamed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	f, err := Unnamed(dir, "spool")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if got := names(t, dir); len(got) != 0 {
+		t.Errorf("it has a name: %q", got)
+	}
+	if _, err := f.WriteString("text"); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 4)
+	if _, err := f.ReadAt(b, 0); err != nil || string(b) != "text" {
+		t.Errorf("%q, %v", b, err)
+	}
+	// Linux tells a name that a file once had. Some file systems know only such files.
+	if link, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd())); runtime.GOOS == "linux" && err == nil {
+		if unnamed(dir, "x") == nil {
+			t.Skip("the file system knows no files without names")
+		}
+		if strings.Contains(link, "engbld-") {
+			t.Errorf("it had a name: %s", link)
+		}
+	}
+	_, err = Unnamed(filepath.Join(dir, "none"), "spool")
+	if err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "none", ".engbld-spool")) {
+		t.Errorf("in a directory that is not there: %v", err)
+	}
+}

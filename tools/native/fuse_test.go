@@ -54,7 +54,18 @@ func inPool(t *testing.T) *pool {
 		}
 		t.Skipf("no zfs-fuse here: %v", err)
 	}
-	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v=true")
+	args := []string{"-test.run=^" + t.Name() + "$", "-test.v=true"}
+	ctx := context.Background()
+	if end, ok := t.Deadline(); ok {
+		// What hangs tells where it does, before we are stopped without a word.
+		left := time.Until(end)
+		args = append(args, "-test.timeout="+(left*8/10).String())
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, left*9/10)
+		defer cancel()
+	}
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", args...)
+	cmd.WaitDelay = 10 * time.Second
 	cmd.Env = append(os.Environ(), insideVar+"=1", toolsVar+"="+tools)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()

@@ -58,10 +58,10 @@ func inPool(t *testing.T) *pool {
 	ctx := context.Background()
 	if end, ok := t.Deadline(); ok {
 		// What hangs tells where it does, before we are stopped without a word.
-		left := time.Until(end)
-		args = append(args, "-test.timeout="+(left*8/10).String())
+		left := min(time.Until(end)*8/10, 10*time.Minute)
+		args = append(args, "-test.timeout="+left.String())
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, left*9/10)
+		ctx, cancel = context.WithTimeout(ctx, left*9/8)
 		defer cancel()
 	}
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", args...)

@@ -70,7 +70,7 @@ func (g growthInput) make(ctx context.Context) error {
 }
 
 func growthWork(ctx context.Context, in growthInput) (measuredFunc, error) {
-	debug.SetMemoryLimit(850 << 20) // as the program's main has it
+	debug.SetMemoryLimit(720 << 20) // as the program's main has it
 	f, err := os.Open(in.stream())
 	if err != nil {
 		return nil, err

@@ -87,7 +87,7 @@ func (c *checker) system() {
 	ds := c.ds
 	table := func(num uint64, what string) *zapTable {
 		c.know(num)
-		if ds.objects[num] == nil {
+		if ds.objects.get(num) == nil {
 			c.problem(num, "", "%s does not exist", what)
 			return &zapTable{}
 		}
@@ -112,7 +112,7 @@ func (c *checker) system() {
 			}
 		default:
 			// FUID, quotas and the like: tables of their own.
-			if ds.objects[num] != nil {
+			if ds.objects.get(num) != nil {
 				c.know(num)
 			}
 		}
@@ -128,7 +128,7 @@ func (c *checker) system() {
 	}
 	for _, e := range table(ds.queue, "the delete queue").entries {
 		c.know(e.value)
-		if o := ds.objects[e.value]; o != nil && o.isFile() {
+		if o := ds.objects.get(e.value); o != nil && o.isFile() {
 			c.attributes(o)
 		}
 	}
@@ -154,7 +154,7 @@ func (c *checker) directoryEntry(num, dir uint64, typ uint64, path string, depth
 		return
 	}
 	ds := c.ds
-	o := ds.objects[num]
+	o := ds.objects.get(num)
 	if o == nil {
 		c.problem(num, path, "the entry's object does not exist")
 		return

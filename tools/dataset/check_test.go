@@ -61,11 +61,11 @@ func TestCheckDamage(t *testing.T) {
 		{"acl count", "root/etc/motd", setInt(attrACLCount, 7), "DACL_COUNT says 7"},
 		{"no execs", "root/one-byte", setInt(attrMode, 0o100644), "flag no-execs-denied"},
 		{"tail", "root/etc/motd", setInt(attrSize, 5), "bytes past the end of file are not zero, at 5"},
-		{"dangling", "root/etc/motd", func(ds *Dataset, o *object) { delete(ds.objects, o.num) }, "the entry's object does not exist"},
+		{"dangling", "root/etc/motd", func(ds *Dataset, o *object) { ds.objects.remove(o.num) }, "the entry's object does not exist"},
 		{"orphan", "root/etc/motd", func(ds *Dataset, o *object) {
 			n := *o
 			n.num = 4000
-			ds.objects[4000] = &n
+			ds.objects.set(4000, &n)
 			ds.numbers = append(ds.numbers, 4000)
 		}, "object 4000: allocated, but nothing refers to it"},
 		{"magic", "root/etc/motd", func(ds *Dataset, o *object) { o.bonus[0] ^= 1 }, "no magic number"},
@@ -88,7 +88,7 @@ func TestCheckDamage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			tt.damage(ds, ds.objects[n.Base])
+			tt.damage(ds, ds.objects.get(n.Base))
 			found := problems(t, ds, CheckOptions{})
 			for _, p := range found {
 				if strings.Contains(p.String(), tt.want) {

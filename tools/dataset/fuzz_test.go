@@ -80,8 +80,8 @@ func FuzzZap(f *testing.F) {
 func FuzzSA(f *testing.F) {
 	ds := open(f, "reuse-full")
 	for i, num := range ds.numbers {
-		if o := ds.objects[num]; o.isFile() && i%9 == 0 {
-			f.Add(o.bonus, o.spill)
+		if o := ds.objects.get(num); o.isFile() && i%9 == 0 {
+			f.Add(o.bonus, o.spilled())
 		}
 	}
 	f.Fuzz(func(t *testing.T, bonus, spill []byte) {
@@ -121,7 +121,7 @@ func FuzzSA(f *testing.F) {
 func FuzzNvlist(f *testing.F) {
 	ds := open(f, "large-dnode")
 	for _, num := range ds.numbers {
-		if o := ds.objects[num]; o.isFile() {
+		if o := ds.objects.get(num); o.isFile() {
 			if in, err := ds.stat(o); err == nil && in.holds(attrDXattr) {
 				f.Add(in.dxattr)
 			}

@@ -53,7 +53,7 @@ func (c *counted) Warnf(string, ...any) { *c++ }
 // Scan reads a full stream as it passes by, up to its END, as Read does. What it
 // returns can be saved once digest and size are known.
 func Scan(ctx context.Context, r io.Reader) (*Index, error) {
-	x := &Index{ds: &Dataset{layers: []Layer{{Name: "passing by"}}, objects: make(map[uint64]*object)}}
+	x := &Index{ds: &Dataset{layers: []Layer{{Name: "passing by"}}}}
 	in := bufio.NewReaderSize(r, 1<<18)
 	var err error
 	x.read, err = x.ds.apply(ctx, 0, in, ReadOptions{Warn: &x.mute})
@@ -121,9 +121,9 @@ func (ds *Dataset) save(layers []Layer) error {
 func (ds *Dataset) encode(w *bufio.Writer) {
 	numbers := ds.sorted()
 	runs, buffers := 0, 0
-	for _, o := range ds.objects {
+	for _, o := range ds.objects.all() {
 		runs += len(o.runs)
-		buffers += len(o.bonus) + len(o.spill)
+		buffers += len(o.bonus) + len(o.spilled())
 	}
 	var scratch [indexBegin + indexCounts]byte
 	b := scratch[:0]
@@ -141,17 +141,17 @@ func (ds *Dataset) encode(w *bufio.Writer) {
 	}
 	w.Write(b)
 	for _, num := range numbers {
-		o := ds.objects[num]
+		o := ds.objects.get(num)
 		b = le.AppendUint64(scratch[:0], num)
 		b = le.AppendUint32(b, o.blksz)
 		b = append(b, o.typ, o.bonusType, o.slots, 0)
 		b = le.AppendUint32(b, uint32(len(o.bonus)))
-		b = le.AppendUint32(b, uint32(len(o.spill)))
+		b = le.AppendUint32(b, uint32(len(o.spilled())))
 		b = le.AppendUint64(b, uint64(len(o.runs)))
 		w.Write(b)
 	}
 	for _, num := range numbers {
-		for _, r := range ds.objects[num].runs {
+		for _, r := range ds.objects.get(num).runs {
 			b = le.AppendUint64(scratch[:0], r.first)
 			b = le.AppendUint64(b, r.n)
 			b = le.AppendUint64(b, uint64(r.off))
@@ -163,8 +163,8 @@ func (ds *Dataset) encode(w *bufio.Writer) {
 		}
 	}
 	for _, num := range numbers {
-		w.Write(ds.objects[num].bonus)
-		w.Write(ds.objects[num].spill)
+		w.Write(ds.objects.get(num).bonus)
+		w.Write(ds.objects.get(num).spilled())
 	}
 }
 
@@ -237,7 +237,7 @@ func (ds *Dataset) decode(b []byte, layers int) error {
 			return errIndex
 		}
 	}
-	ds.objects, ds.numbers = make(map[uint64]*object, objects), make([]uint64, objects)
+	ds.objects, ds.numbers = table[object]{}, make([]uint64, objects)
 	for i := range all {
 		row := b[i*indexObject:][:indexObject]
 		bonus, spill, n := uint64(le.Uint32(row[16:])), uint64(le.Uint32(row[20:])), le.Uint64(row[24:])
@@ -249,7 +249,8 @@ func (ds *Dataset) decode(b []byte, layers int) error {
 		*o = object{num: num, blksz: le.Uint32(row[8:]), typ: row[12], bonusType: row[13], slots: row[14], runs: allRuns[:n:n]}
 		o.bonus = data[:bonus:bonus]
 		if spill > 0 {
-			o.spill = data[bonus:][:spill:spill]
+			block := data[bonus:][:spill:spill]
+			o.spill = &block
 		}
 		if o.blksz == 0 {
 			return errIndex
@@ -258,15 +259,16 @@ func (ds *Dataset) decode(b []byte, layers int) error {
 			o.runs = nil
 		}
 		data, allRuns = data[bonus+spill:], allRuns[n:]
-		ds.objects[num], ds.numbers[i] = o, num
+		ds.objects.set(num, o)
+		ds.numbers[i] = num
 	}
 	ds.begin = begin
 	return nil
 }
 
 func (ds *Dataset) sorted() []uint64 {
-	numbers := make([]uint64, 0, len(ds.objects))
-	for num := range ds.objects {
+	numbers := make([]uint64, 0, ds.objects.len())
+	for num := range ds.objects.all() {
 		numbers = append(numbers, num)
 	}
 	slices.Sort(numbers)
@@ -277,9 +279,6 @@ func (ds *Dataset) sorted() []uint64 {
 func (ds *Dataset) readLayers(ctx context.Context, opts ReadOptions) error {
 	layers := ds.layers
 	done := ds.load(layers)
-	if done == 0 {
-		ds.objects = make(map[uint64]*object)
-	}
 	if done == len(layers) {
 		return nil
 	}

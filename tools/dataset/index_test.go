@@ -58,7 +58,7 @@ func TestIndex(t *testing.T) {
 	}
 	same := func(what string, got *Dataset) {
 		t.Helper()
-		if d := cmp.Diff(want.objects, got.objects, cmp.AllowUnexported(object{}, run{}), cmpopts.EquateEmpty()); d != "" {
+		if d := cmp.Diff(want.objects, got.objects, cmp.AllowUnexported(table[object]{}, object{}, run{}), cmpopts.EquateEmpty()); d != "" {
 			t.Errorf("%s: objects differ:\n%.2000s", what, d)
 		}
 		if d := cmp.Diff(want.numbers, got.numbers); d != "" || want.begin != got.begin {
@@ -141,7 +141,7 @@ func FuzzIndex(f *testing.F) {
 			return
 		}
 		for _, num := range ds.numbers {
-			ds.objects[num].find(0)
+			ds.objects.get(num).find(0)
 		}
 	})
 }

@@ -23,7 +23,7 @@ type Info struct {
 
 // Info tells about an object, as fstree.Node's Base names it.
 func (ds *Dataset) Info(num uint64) (Info, error) {
-	o := ds.objects[num]
+	o := ds.objects.get(num)
 	if o == nil {
 		return Info{}, fmt.Errorf("object %d does not exist", num)
 	}
@@ -33,7 +33,7 @@ func (ds *Dataset) Info(num uint64) (Info, error) {
 	}
 	i := Info{
 		Object: num, Gen: in.gen, Parent: in.parent, Links: in.links, Flags: in.flags,
-		BlockSize: o.blksz, Spill: len(o.spill), Slots: int(o.slots),
+		BlockSize: o.blksz, Spill: len(o.spilled()), Slots: int(o.slots),
 	}
 	for _, r := range o.runs {
 		i.Blocks += r.n

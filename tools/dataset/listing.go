@@ -98,8 +98,8 @@ func (l *lister) line(path string, n *fstree.Node) (string, error) {
 	if t := n.Type(); t == fstree.TypeChar || t == fstree.TypeBlock {
 		fmt.Fprintf(&b, " rdev=0x%x", n.Rdev)
 	}
-	if l.Base != nil && n.Base != 0 && l.Base.objects[n.Base] != nil {
-		in, err := l.Base.stat(l.Base.objects[n.Base])
+	if l.Base != nil && n.Base != 0 && l.Base.objects.get(n.Base) != nil {
+		in, err := l.Base.stat(l.Base.objects.get(n.Base))
 		if err != nil {
 			return "", err
 		}

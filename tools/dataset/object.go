@@ -19,8 +19,16 @@ type object struct {
 	slots     uint8
 	blksz     uint32
 	bonus     []byte
-	spill     []byte
-	runs      []run // ascending, not overlapping
+	runs      []run   // ascending, not overlapping
+	spill     *[]byte // few have one
+}
+
+// spilled is the spill block, nil where there is none.
+func (o *object) spilled() []byte {
+	if o.spill == nil {
+		return nil
+	}
+	return *o.spill
 }
 
 // run is a row of blocks that lie in one layer at equal distances: for plain

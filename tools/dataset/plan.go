@@ -18,23 +18,25 @@ type file struct {
 	node   *fstree.Node
 	base   *object // what it comes from; nil: made since
 	num    uint64
-	parent *file
-	name   string   // in parent, where it was found first
+	parent *file    // where it was found first
 	record *buffers // nil: no record needed
 	few    *rare    // see rare
 	names  int32
 
 	keep    bool // has base's number, GEN and data
-	hidden  bool // an attribute directory or what is in it; name is words for errors
+	hidden  bool // an attribute directory or what is in it
 	entries bool // a directory whose entries must be written
 	fat     bool // its ZAP in the base is a fat one
 }
+
+const filesAtOnce = 146 // of 56 bytes: 8 KiB, and no byte between them
 
 // buffers are the attributes of an object that has a record.
 type buffers struct{ bonus, spill []byte }
 
 // rare is what few files have: there may be a million of them.
 type rare struct {
+	kids   []*file // of a directory, in the order of its names
 	others []*file // directories of its names but the first
 	xattr  *file   // hidden attribute directory of a file that is not kept
 	salt   uint64  // of a directory's ZAP in the base
@@ -101,11 +103,12 @@ type plan struct {
 	base     *Dataset
 	full     bool
 	opts     Options
-	files    []*file // in walk order, hidden ones behind their owners
-	byNode   map[*fstree.Node]*file
+	files    []*file                // in walk order, hidden ones behind their owners
+	named    map[*fstree.Node]*file // directories, and files with several names
 	reached  reachedSet
 	gen      uint64 // of new objects
 	projects bool   // new files get a project id, since base's root has one
+	made     []file // not used yet
 	root     *file
 	layouts  layoutTable
 	room     struct{ vals, want []value } // of the file at hand
@@ -114,7 +117,7 @@ type plan struct {
 func newPlan(ctx context.Context, base *Dataset, tree *fstree.Tree, opts Options, full bool) (*plan, error) {
 	p := &plan{
 		ctx: ctx, base: base, full: full, opts: opts,
-		byNode: make(map[*fstree.Node]*file), reached: newReachedSet(base.numbers),
+		named: make(map[*fstree.Node]*file), reached: newReachedSet(base.numbers),
 	}
 	if opts.Now.Nsec < 0 || opts.Now.Nsec >= 1e9 {
 		return nil, fmt.Errorf("the time has %d nanoseconds", opts.Now.Nsec)
@@ -126,7 +129,7 @@ func newPlan(ctx context.Context, base *Dataset, tree *fstree.Tree, opts Options
 	}
 	for _, num := range base.numbers {
 		// GEN lies at one place in all layouts (section 9).
-		if o := base.objects[num]; o.isFile() {
+		if o := base.objects.get(num); o.isFile() {
 			in, err := base.stat(o)
 			if err != nil {
 				return nil, fmt.Errorf("the base: %w", err)
@@ -134,7 +137,7 @@ func newPlan(ctx context.Context, base *Dataset, tree *fstree.Tree, opts Options
 			p.gen = max(p.gen, in.gen)
 		}
 	}
-	if o := base.objects[base.root]; o != nil {
+	if o := base.objects.get(base.root); o != nil {
 		in, err := base.stat(o)
 		if err != nil {
 			return nil, fmt.Errorf("the base: %w", err)
@@ -144,7 +147,7 @@ func newPlan(ctx context.Context, base *Dataset, tree *fstree.Tree, opts Options
 	if p.gen++; p.gen == 0 {
 		return nil, errors.New("the base has files of the last possible generation")
 	}
-	if err := p.walk(tree.Root, nil, ".", 0); err != nil {
+	if err := p.walk(tree.Root, nil, 0); err != nil {
 		return nil, err
 	}
 	p.root = p.files[0]
@@ -181,7 +184,7 @@ func (p *plan) reach(num uint64, depth int) error {
 	}
 	for i := range z.entries {
 		child := z.entries[i].value & entryObject
-		o := p.base.objects[child]
+		o := p.base.objects.get(child)
 		switch {
 		case o == nil:
 			return fmt.Errorf("directory %d: %q is object %d, which does not exist", num, z.entries[i].name, child)
@@ -201,7 +204,7 @@ func (p *plan) reach(num uint64, depth int) error {
 		}
 	}
 	if depth == 0 {
-		return p.reachXattr(p.base.objects[num])
+		return p.reachXattr(p.base.objects.get(num))
 	}
 	return nil
 }
@@ -226,7 +229,7 @@ func (ds *Dataset) hidden(o *object) ([]zapEntry, uint64, error) {
 	if err != nil || in.xattr == 0 {
 		return nil, 0, err
 	}
-	dir := ds.objects[in.xattr]
+	dir := ds.objects.get(in.xattr)
 	if dir == nil || dir.typ != zstream.TypeDirectory {
 		return nil, 0, fmt.Errorf("object %d: its attribute directory %d does not exist", o.num, in.xattr)
 	}
@@ -235,7 +238,7 @@ func (ds *Dataset) hidden(o *object) ([]zapEntry, uint64, error) {
 		return nil, 0, err
 	}
 	for i := range z.entries {
-		if m := ds.objects[z.entries[i].value&entryObject]; m == nil || m.typ != zstream.TypePlainFile {
+		if m := ds.objects.get(z.entries[i].value & entryObject); m == nil || m.typ != zstream.TypePlainFile {
 			return nil, 0, fmt.Errorf("object %d: its attribute %q is no file", o.num, z.entries[i].name)
 		}
 	}
@@ -243,18 +246,25 @@ func (ds *Dataset) hidden(o *object) ([]zapEntry, uint64, error) {
 }
 
 // walk enters a node and what is below it.
-func (p *plan) walk(n *fstree.Node, parent *file, name string, depth int) error {
-	f := &file{node: n, parent: parent, name: name, names: 1}
-	if parent == nil {
-		f.parent = f
-	}
-	if same := p.byNode[n]; same != nil {
-		if n.IsDir() {
-			return fmt.Errorf("%s: the directory is also %s", f.path(), same.path())
-		}
+func (p *plan) walk(n *fstree.Node, parent *file, depth int) error {
+	if same := p.named[n]; same != nil && !n.IsDir() {
 		same.names++
 		same.rare().others = append(same.rare().others, parent)
+		parent.few.kids = append(parent.few.kids, same)
 		return nil
+	}
+	f := p.newFile()
+	*f = file{node: n, parent: parent, names: 1}
+	if parent == nil {
+		f.parent = f
+	} else {
+		parent.few.kids = append(parent.few.kids, f)
+	}
+	if n.Names() > 1 || n.IsDir() { // a directory has one, but for circles
+		if same := p.named[n]; same != nil {
+			return fmt.Errorf("%s: the directory is also %s", f.path(), same.path())
+		}
+		p.named[n] = f
 	}
 	if len(p.files)%1024 == 0 && p.ctx.Err() != nil {
 		return p.ctx.Err()
@@ -265,7 +275,6 @@ func (p *plan) walk(n *fstree.Node, parent *file, name string, depth int) error 
 	if err := checkNode(n); err != nil {
 		return fmt.Errorf("%s: %w", f.path(), err)
 	}
-	p.byNode[n] = f
 	p.files = append(p.files, f)
 	if err := p.origin(f); err != nil {
 		return fmt.Errorf("%s: %w", f.path(), err)
@@ -273,15 +282,26 @@ func (p *plan) walk(n *fstree.Node, parent *file, name string, depth int) error 
 	if !n.IsDir() {
 		return nil
 	}
+	f.rare().kids = make([]*file, 0, n.Len())
 	for _, name := range n.List() {
 		if !validName(name) {
 			return fmt.Errorf("%s: file name %q cannot be stored", f.path(), name)
 		}
-		if err := p.walk(n.Child(name), f, name, depth+1); err != nil {
+		if err := p.walk(n.Child(name), f, depth+1); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// newFile makes files some at a time: there may be a million of them.
+func (p *plan) newFile() *file {
+	if len(p.made) == 0 {
+		p.made = make([]file, filesAtOnce)
+	}
+	f := &p.made[0]
+	p.made = p.made[1:]
+	return f
 }
 
 // path is one of the file's names, for errors. It is put together only there:
@@ -290,16 +310,24 @@ func (f *file) path() string {
 	var parts []string
 	end := ""
 	for ; f.hidden; f = f.parent {
-		if end == "" {
-			end = f.name
+		if end == "" && f.parent.hidden {
+			end = " (attribute " + f.name() + ")"
+		} else if end == "" {
+			end = " (attributes)"
 		}
 	}
 	for ; f.parent != f; f = f.parent {
-		parts = append(parts, f.name)
+		parts = append(parts, f.name())
 	}
 	parts = append(parts, ".")
 	slices.Reverse(parts)
 	return strings.Join(parts, "/") + end
+}
+
+// name is the file's in its parent.
+func (f *file) name() string {
+	dir := f.parent
+	return dir.node.List()[slices.Index(dir.few.kids, f)]
 }
 
 func checkNode(n *fstree.Node) error {
@@ -334,7 +362,7 @@ func (p *plan) origin(f *file) error {
 		return nil
 	}
 	kept, named := p.reached.get(n.Base)
-	o := p.base.objects[n.Base]
+	o := p.base.objects.get(n.Base)
 	if !named || kept || !o.isFile() {
 		return nil // not of this base, or another copy of the node came first
 	}
@@ -399,104 +427,108 @@ func (p *plan) settle() error {
 		if again {
 			for _, f := range p.files {
 				if f.keep && f.node.IsDir() && !f.entries {
-					f.entries = p.childrenMoved(f)
+					f.entries = f.childrenMoved()
 				}
 			}
 		}
 	}
 	// Hidden attributes stay with their files.
-	files := p.files
-	p.files = make([]*file, 0, len(files))
-	for _, f := range files {
-		p.files = append(p.files, f)
+	behind := make(map[*file][]*file)
+	more := 0
+	for _, f := range p.files {
 		if f.base == nil {
 			continue
 		}
-		if err := p.settleHidden(f); err != nil {
+		hidden, err := p.settleHidden(f)
+		if err != nil {
 			return fmt.Errorf("%s: attributes: %w", f.path(), err)
 		}
+		if len(hidden) > 0 {
+			behind[f] = hidden
+			more += len(hidden)
+		}
+	}
+	if more > 0 {
+		files := make([]*file, 0, len(p.files)+more)
+		for _, f := range p.files {
+			files = append(append(files, f), behind[f]...)
+		}
+		p.files = files
 	}
 	return nil
 }
 
 // settleHidden keeps f's hidden attribute directory. If f has another number
-// now, the directory's PARENT changes, and so the directory is one of p.files.
-func (p *plan) settleHidden(f *file) error {
+// now, the directory's PARENT changes: it and its members are returned, to be
+// written behind f.
+func (p *plan) settleHidden(f *file) ([]*file, error) {
 	members, dirNum, err := p.base.hidden(f.base)
 	if err != nil || dirNum == 0 {
-		return err
+		return nil, err
 	}
 	if f.keep {
 		p.reached.set(dirNum, true)
 		for i := range members {
 			p.reached.set(members[i].value&entryObject, true)
 		}
-		return nil
+		return nil, nil
 	}
-	enter := func(num uint64, parent *file, what string) (*file, error) {
+	var hidden []*file
+	enter := func(num uint64, parent *file) (*file, error) {
 		n, err := p.base.fsNode(num)
 		if err != nil {
 			return nil, err
 		}
-		h := &file{node: n, base: p.base.objects[num], parent: parent, name: what, hidden: true, names: 1}
-		p.byNode[n] = h
-		p.files = append(p.files, h)
+		h := p.newFile()
+		*h = file{node: n, base: p.base.objects.get(num), parent: parent, hidden: true, names: 1}
+		hidden = append(hidden, h)
 		return h, nil
 	}
-	dir, err := enter(dirNum, f, " (attributes)")
+	dir, err := enter(dirNum, f)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	f.rare().xattr = dir
 	z, err := p.base.readZap(dirNum)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	dir.fat, dir.rare().salt = z.fat, z.salt
 	dir.keep = dir.base.standsAlone()
 	p.reached.set(dirNum, dir.keep)
 	for i := range members {
 		num := members[i].value & entryObject
-		m, err := enter(num, dir, " (attribute "+members[i].name+")")
+		m, err := enter(num, dir)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		m.keep = dir.keep || m.base.standsAlone()
 		p.reached.set(num, m.keep)
 		dir.entries = dir.entries || !m.keep
 		dir.node.Add(members[i].name, m.node)
+		dir.few.kids = append(dir.few.kids, m)
 	}
 	dir.entries = dir.entries || !dir.keep
-	return nil
+	return hidden, nil
 }
 
 // entriesDiffer compares a directory with what it was. Children count by the
 // object they keep.
 func (p *plan) entriesDiffer(f *file, z *zapTable) bool {
-	if f.node.Len() != len(z.entries) {
+	if len(f.few.kids) != len(z.entries) {
 		return true
 	}
-	for i := range z.entries {
-		e := &z.entries[i]
-		child := f.node.Child(e.name)
-		if child == nil {
-			return true
-		}
-		c := p.byNode[child]
-		if !c.keep || e.value != c.base.num|uint64(child.Type()>>12)<<entryType {
+	for i, name := range f.node.List() { // in the order of the entries
+		e, kid := &z.entries[i], f.few.kids[i]
+		if e.name != name || !kid.keep || e.value != kid.base.num|uint64(kid.node.Type()>>12)<<entryType {
 			return true
 		}
 	}
 	return false
 }
 
-func (p *plan) childrenMoved(f *file) bool {
-	for _, name := range f.node.List() {
-		if !p.byNode[f.node.Child(name)].keep {
-			return true
-		}
-	}
-	return false
+func (f *file) childrenMoved() bool {
+	return slices.ContainsFunc(f.few.kids, func(kid *file) bool { return !kid.keep })
 }
 
 // differs tells whether a kept object needs a record.
@@ -525,7 +557,7 @@ func (p *plan) differs(f *file) (bool, error) {
 func (p *plan) number() error {
 	next := uint64(1)
 	for _, num := range p.base.numbers {
-		next = max(next, num+uint64(p.base.objects[num].slots))
+		next = max(next, num+uint64(p.base.objects.get(num).slots))
 	}
 	for _, f := range p.files {
 		if f.keep {

@@ -147,7 +147,7 @@ func mountListing(t *testing.T, ds *Dataset) []string {
 	})
 	var out []string
 	err = tree.Walk(func(path string, n *fstree.Node) error {
-		in, err := ds.stat(ds.objects[n.Base])
+		in, err := ds.stat(ds.objects.get(n.Base))
 		if err != nil {
 			return err
 		}

@@ -213,7 +213,7 @@ func saHeader(vars int) int {
 func (ds *Dataset) attributes(o *object, vals []value) ([]value, error) {
 	vals, err := ds.sa.parse(vals, o.bonus)
 	if err == nil && o.spill != nil {
-		vals, err = ds.sa.parse(vals, o.spill)
+		vals, err = ds.sa.parse(vals, *o.spill)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("object %d: %w", o.num, err)

@@ -31,7 +31,7 @@ func (ds *Dataset) readSystem() error {
 	}
 	for name, to := range map[string]*uint64{"ROOT": &ds.root, "DELETE_QUEUE": &ds.queue, "SA_ATTRS": &ds.saAttrs} {
 		*to = ds.master[name]
-		if ds.objects[*to] == nil {
+		if ds.objects.get(*to) == nil {
 			return fmt.Errorf("the master node's %s is object %d, which does not exist", name, *to)
 		}
 	}

@@ -23,7 +23,7 @@ const (
 // Hidden extended attributes, ACLs beyond the mode and the delete queue are not
 // part of a tree; WriteIncrement carries them along.
 func (ds *Dataset) Tree(now fstree.Time) (*fstree.Tree, error) {
-	b := treeBuilder{ds: ds, nodes: make(map[uint64]*fstree.Node, len(ds.objects))}
+	b := treeBuilder{ds: ds}
 	root, err := b.node(ds.root)
 	if err != nil {
 		return nil, fault.Step.Wrap(fmt.Errorf("the file system's root: %w", err))
@@ -41,11 +41,11 @@ func (ds *Dataset) Tree(now fstree.Time) (*fstree.Tree, error) {
 
 type treeBuilder struct {
 	ds    *Dataset
-	nodes map[uint64]*fstree.Node
+	nodes table[fstree.Node]
 }
 
 func (b *treeBuilder) node(num uint64) (*fstree.Node, error) {
-	if n := b.nodes[num]; n != nil {
+	if n := b.nodes.get(num); n != nil {
 		if n.IsDir() {
 			return nil, fmt.Errorf("directory %d has two names", num)
 		}
@@ -53,14 +53,14 @@ func (b *treeBuilder) node(num uint64) (*fstree.Node, error) {
 	}
 	n, err := b.ds.fsNode(num)
 	if err == nil {
-		b.nodes[num] = n
+		b.nodes.set(num, n)
 	}
 	return n, err
 }
 
 // fsNode makes a node of an object, directories without their entries.
 func (ds *Dataset) fsNode(num uint64) (*fstree.Node, error) {
-	o := ds.objects[num]
+	o := ds.objects.get(num)
 	if o == nil {
 		return nil, fmt.Errorf("object %d does not exist", num)
 	}

@@ -77,12 +77,12 @@ func write(ctx context.Context, w io.Writer, base *Dataset, tree *fstree.Tree, o
 
 // emptyDataset is a file system without files: what WriteFull starts from.
 func emptyDataset() *Dataset {
-	ds := &Dataset{objects: make(map[uint64]*object), saAttrs: 2, queue: 3, regObj: 4, layObj: 5}
+	ds := &Dataset{saAttrs: 2, queue: 3, regObj: 4, layObj: 5}
 	for num, typ := range map[uint64]uint8{
 		masterNode: zstream.TypeMasterNode, ds.saAttrs: zstream.TypeSAMasterNode, ds.queue: zstream.TypeUnlinkedSet,
 		ds.regObj: zstream.TypeSARegistry, ds.layObj: zstream.TypeSALayouts,
 	} {
-		ds.objects[num] = &object{num: num, typ: typ, slots: 1, blksz: 512}
+		ds.objects.set(num, &object{num: num, typ: typ, slots: 1, blksz: 512})
 		ds.numbers = append(ds.numbers, num)
 	}
 	slices.Sort(ds.numbers)
@@ -219,7 +219,7 @@ func (e *emitter) system() []item {
 
 func (e *emitter) systemZap(it *item) error {
 	ds := e.plan.base
-	o := ds.objects[it.num]
+	o := ds.objects.get(it.num)
 	entries, err := it.zap()
 	if err != nil {
 		return err
@@ -295,9 +295,8 @@ func (e *emitter) file(f *file) error {
 func (e *emitter) directory(f *file) error {
 	names := f.node.List()
 	entries := make([]zapEntry, len(names))
-	for i, name := range names {
-		child := f.node.Child(name)
-		entries[i] = zapEntry{name: name, value: e.plan.byNode[child].num | uint64(child.Type()>>12)<<entryType}
+	for i, kid := range f.few.kids {
+		entries[i] = zapEntry{name: names[i], value: kid.num | uint64(kid.node.Type()>>12)<<entryType}
 	}
 	salt, fatSize := f.rarely().salt, fatBlock
 	if salt == 0 {

@@ -248,7 +248,7 @@ func TestRecipe(t *testing.T) {
 	must(t, err)
 	passwd, err = now.Lstat("root/etc/passwd")
 	must(t, err)
-	if motd.Base <= highest || ds.objects[oldMotd] != nil {
+	if motd.Base <= highest || ds.objects.get(oldMotd) != nil {
 		t.Errorf("a rewritten file has number %d, was %d, highest %d", motd.Base, oldMotd, highest)
 	}
 	if passwd.Base != oldPasswd {
@@ -265,7 +265,7 @@ func TestRecipe(t *testing.T) {
 		t.Errorf("change times %v, %v", passwd.CTime, motd.CTime)
 	}
 	// No layout is added without need: LAYOUTS has no record.
-	if ds.objects[ds.layObj].runs[0].layer != 0 {
+	if ds.objects.get(ds.layObj).runs[0].layer != 0 {
 		t.Error("the layouts were rewritten")
 	}
 }

@@ -13,7 +13,7 @@ var errNvlist = errors.New("damaged attribute list")
 // Xattrs returns the extended attributes of an object, hidden files and those of
 // Linux's DXATTR attribute alike.
 func (ds *Dataset) Xattrs(num uint64) (map[string][]byte, error) {
-	o := ds.objects[num]
+	o := ds.objects.get(num)
 	if o == nil {
 		return nil, fmt.Errorf("object %d does not exist", num)
 	}

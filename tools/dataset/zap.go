@@ -91,7 +91,7 @@ func (z *zapTable) ints() map[string]uint64 {
 // readZap parses o's data. Names twice, values of unknown form and damaged
 // structures are errors; what merely makes lookups fail is in faults.
 func (ds *Dataset) readZap(num uint64) (*zapTable, error) {
-	o := ds.objects[num]
+	o := ds.objects.get(num)
 	if o == nil {
 		return nil, fmt.Errorf("object %d does not exist", num)
 	}

@@ -12,7 +12,7 @@ import (
 
 // memoryLimit is where the garbage collector begins to work harder: an image of
 // a million files fits, smaller ones never come near.
-const memoryLimit = 850 << 20
+const memoryLimit = 720 << 20
 
 func main() {
 	if os.Getenv("GOMEMLIMIT") == "" {

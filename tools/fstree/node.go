@@ -44,6 +44,7 @@ func (t Time) Time() time.Time { return time.Unix(t.Sec, t.Nsec).UTC() }
 type Node struct {
 	Mode     uint32 // full st_mode: type and permissions
 	UID, GID uint32
+	links    int32  // names of this node; a directory has one
 	Rdev     uint64 // device number as stored: illumos major<<32 | minor
 	ATime    Time
 	MTime    Time
@@ -58,7 +59,6 @@ type Node struct {
 	Base uint64
 
 	children map[string]*Node
-	links    int // names of this node; a directory has one
 }
 
 // Type returns the type bits of the mode.
@@ -87,7 +87,7 @@ func (n *Node) Size() int64 {
 }
 
 // Names is the number of names the node has in its tree (hard links).
-func (n *Node) Names() int { return n.links }
+func (n *Node) Names() int { return int(n.links) }
 
 // Len is the number of a directory's entries.
 func (n *Node) Len() int { return len(n.children) }

@@ -21,6 +21,7 @@ func works() map[string]work {
 		"base":    decoded(baseWork),
 		"install": decoded(installWork),
 		"growth":  decoded(growthWork),
+		"compute": decoded(computeWork),
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // sample is one run of one side.
@@ -147,8 +149,12 @@ func middle[T cmp.Ordered](list []sample, value func(sample) T) T {
 	for _, s := range list {
 		all = append(all, value(s))
 	}
-	slices.Sort(all)
-	return all[(len(all)-1)/2]
+	return middleOf(all)
+}
+
+func middleOf[T cmp.Ordered](list []T) T {
+	list = slices.Sorted(slices.Values(list))
+	return list[(len(list)-1)/2]
 }
 
 // ratioAtMost judges wall clock, and size where it is given.
@@ -227,6 +233,30 @@ func (b *bench) self(ctx context.Context, cpus int, work string, input any) (sam
 		return s, err
 	}
 	return s, nil
+}
+
+// gain is how much sooner two processes that only compute, and share nothing, are
+// done at once than one after the other.
+func (b *bench) gain(ctx context.Context) (float64, error) {
+	took := func(atOnce int) (float64, error) {
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(atOnce)
+		start := time.Now()
+		for range 2 {
+			g.Go(func() error {
+				_, err := b.self(ctx, 1, "compute", struct{}{})
+				return err
+			})
+		}
+		err := g.Wait()
+		return time.Since(start).Seconds(), err
+	}
+	apart, err := took(1)
+	if err != nil {
+		return 0, err
+	}
+	together, err := took(2)
+	return apart / together, err
 }
 
 // loadAverage is the machine's over the last minute; 0 where it is not told.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"io"
 	"os"
 
@@ -138,5 +139,18 @@ func installWork(ctx context.Context, in installInput) (measuredFunc, error) {
 			return 0, 0, err
 		}
 		return 0, int64(len(i.Changes())), i.Finish(ctx)
+	}, nil
+}
+
+// computeWork keeps one core busy for some tenths of a second.
+func computeWork(context.Context, struct{}) (measuredFunc, error) {
+	return func(context.Context) (int64, int64, error) {
+		var block [1 << 16]byte
+		const rounds = 5000
+		for range rounds {
+			sum := sha256.Sum256(block[:])
+			copy(block[:], sum[:])
+		}
+		return 0, rounds, nil
 	}, nil
 }

@@ -2,24 +2,27 @@ package app
 
 import (
 	"errors"
+	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/fetch"
 )
 
-// remedy adds what can be done where a directory is full or may not be written, or
-// descriptors have run out.
+// remedy adds what can be done where a directory is full or may not be written,
+// descriptors have run out, or a server is not reached.
 func (a *app) remedy(err error) error {
 	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 	switch {
 	case errors.Is(err, syscall.EMFILE):
 		return fault.WithHint(err, "let it have more open files: ulimit -n 256")
 	case !full && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EROFS):
-		return err
+		return unanswered(err)
 	}
 	path := failedPath(err)
 	if sandboxed := a.on("ENGBLD_SANDBOX"); path != "" {
@@ -36,6 +39,20 @@ func (a *app) remedy(err error) error {
 	}
 	if full && within(path, os.TempDir()) {
 		return fault.WithHint(err, "set TMPDIR to a directory that has more room")
+	}
+	return err
+}
+
+// unanswered adds what can be done where a server does not answer, or not well.
+func unanswered(err error) error {
+	var op *net.OpError
+	var status *fetch.StatusError
+	switch {
+	case fault.KindOf(err) != fault.Network:
+	case errors.As(err, &op) && op.Op == "dial":
+		return fault.WithHint(err, "see whether this machine reaches that server; HTTPS_PROXY and HTTP_PROXY name a proxy")
+	case errors.As(err, &status) && status.Code >= 500, errors.Is(err, io.ErrUnexpectedEOF):
+		return fault.WithHint(err, "the server or the way to it is in trouble: run the same command again later")
 	}
 	return err
 }

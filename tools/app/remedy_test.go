@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/fetch"
 )
 
 func TestRemedy(t *testing.T) {
@@ -32,6 +34,9 @@ func TestRemedy(t *testing.T) {
 		{"full elsewhere", at("/cache2/x", syscall.ENOSPC), "", ""},
 		{"descriptors", at("/elsewhere", syscall.EMFILE), "", "let it have more open files: ulimit -n 256"},
 		{"the nearer hint", fault.WithHint(at("/cache/x", syscall.EROFS), "do this"), "", "do this"},
+		{"nobody answers", fault.Network.Wrap(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), "", "see whether this machine reaches that server; HTTPS_PROXY and HTTP_PROXY name a proxy"},
+		{"a server in trouble", fault.Network.Wrap(&fetch.StatusError{Code: 503}), "", "the server or the way to it is in trouble: run the same command again later"},
+		{"a file that is not there", fault.Network.Wrap(&fetch.StatusError{Code: 404}), "", ""},
 		{"something else", errors.New("x"), "", ""},
 	} {
 		env := map[string]string{"ENGBLD_CACHE_DIR": "/cache", "ENGBLD_SANDBOX_DIR": tc.sandbox}

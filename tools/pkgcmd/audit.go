@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/bounded"
@@ -13,6 +14,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/archive"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/audit"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/version"
 	"github.com/spf13/cobra"
 )
 
@@ -87,7 +89,13 @@ func (c *commands) audit(ctx context.Context, t *target, o auditOptions, pattern
 	for _, s := range list.Warnings {
 		c.Warnf("vulnerability list %s: %s", from, s)
 	}
-	found, err := list.Audit(t.installed(), audit.Options{
+	installed := t.installed()
+	for _, p := range patterns {
+		if !slices.ContainsFunc(installed, func(name string) bool { ok, err := version.Match(p, name); return ok || err != nil }) {
+			c.Warnf("no package %q is installed in %s", p, t.name)
+		}
+	}
+	found, err := list.Audit(installed, audit.Options{
 		IgnoreURLs: append(o.ignore, t.conf.IgnoreURLs...), SkipEOL: !t.conf.CheckEndOfLife && o.class != "eol",
 		Class: o.class, EOLPage: page, Patterns: patterns,
 	})

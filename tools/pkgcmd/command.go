@@ -14,9 +14,11 @@ import (
 	"encoding/json"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/fstree"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/pkgdb"
@@ -125,7 +127,7 @@ func (c *commands) addresses(w *World, conf *pkgdb.Config, lists ...[]string) []
 	var out []string
 	for _, a := range given {
 		a = strings.NewReplacer("$release", conf.Release, "$arch", conf.Arch).Replace(a)
-		if !strings.Contains(a, "://") {
+		if a != "" && !strings.Contains(a, "://") {
 			a = c.abs(a)
 		}
 		out = append(out, a)
@@ -135,5 +137,8 @@ func (c *commands) addresses(w *World, conf *pkgdb.Config, lists ...[]string) []
 
 // open opens repositories.
 func (c *commands) open(w *World, addresses []string) (repository.Set, error) {
+	if slices.Contains(addresses, "") {
+		return nil, fault.Usage.Errorf("--repo: empty address")
+	}
 	return repository.OpenSet(addresses, repository.Options{Client: w.Client, CacheDir: w.Cache, Offline: w.Offline, Warnf: c.Warnf})
 }

@@ -65,6 +65,12 @@ func TestInstall(t *testing.T) {
 	if err := b.try("audit", dir, "libiconv"); err != nil || b.out.Len() != 0 || len(b.info) != 1 {
 		t.Errorf("audit of libiconv: %q %q %v", b.out.String(), b.info, err)
 	}
+	if err := b.try("search", "--repo", "", dir, "x"); fault.KindOf(err) != fault.Usage {
+		t.Errorf("a repository without address: %v", err)
+	}
+	if err := b.try("audit", dir, "libicon"); err != nil || !slices.Equal(b.warn, []string{`no package "libicon" is installed in ` + dir}) {
+		t.Errorf("audit of what is not there: %q, %v", b.warn, err)
+	}
 	if err := b.try("audit", "--signed", dir); fault.KindOf(err) != fault.Policy || !strings.Contains(err.Error(), "GPG_KEYRING_PKGVULN") {
 		t.Errorf("audit --signed: %v", err)
 	}

@@ -62,6 +62,7 @@ type Repo struct {
 	packages map[string]*once[string]
 	names    once[map[string]string]
 	summary  once[[]*Entry]
+	unlisted error // why no form of the summary could be had; guarded by summary
 }
 
 // base is one address of a repository.
@@ -304,9 +305,13 @@ func (r *Repo) list(ctx context.Context, b base) (map[string]string, error) {
 }
 
 // Summary returns the summary's records in its order. Of the forms it is
-// published in, the first that can be had and read counts.
+// published in, the first that can be had and read counts. Where the server was
+// asked for all of them in vain it is not asked again.
 func (r *Repo) Summary(ctx context.Context) ([]*Entry, error) {
 	return r.summary.get(func() ([]*Entry, error) {
+		if r.unlisted != nil {
+			return nil, r.unlisted
+		}
 		var failure error
 		for _, form := range summaryForms {
 			entries, err := r.readSummary(ctx, "pkg_summary"+form)
@@ -316,7 +321,7 @@ func (r *Repo) Summary(ctx context.Context) ([]*Entry, error) {
 			if ctx.Err() != nil || stopsHere(err) {
 				return nil, fmt.Errorf("package repository %s: %w", r.URL, err)
 			}
-			if !errors.Is(err, fs.ErrNotExist) {
+			if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fetch.ErrOffline) {
 				r.warnf("package repository %s: %v; trying the next form", r.URL, err)
 			}
 			if failure == nil || errors.Is(failure, fs.ErrNotExist) {
@@ -327,7 +332,11 @@ func (r *Repo) Summary(ctx context.Context) ([]*Entry, error) {
 			failure = fault.WithHint(fault.Network.Errorf("no pkg_summary in any form: %w", failure),
 				"check the address: it is the directory that holds the packages, mostly .../All")
 		}
-		return nil, fmt.Errorf("package repository %s: %w", r.URL, failure)
+		failure = fmt.Errorf("package repository %s: %w", r.URL, failure)
+		if r.bases[0].dir == "" {
+			r.unlisted = failure
+		}
+		return nil, failure
 	})
 }
 

@@ -406,6 +406,38 @@ func TestEachThingIsAskedForOnce(t *testing.T) {
 	}
 }
 
+// TestFailingServer: each form of the summary is asked for, and warned of, once,
+// whoever wants it.
+func TestFailingServer(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	s := serve(t, func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+	})
+	opts := quick(t)
+	var warned atomic.Int64
+	opts.Warnf = func(string, ...any) { warned.Add(1) }
+	r := open(t, s.URL+"/2024Q4/x86_64/All", opts)
+	_, first := r.Summary(ctx)
+	_, names := r.Names(ctx)
+	_, second := r.Summary(ctx)
+	for _, err := range []error{first, names, second} {
+		if fault.KindOf(err) != fault.Network {
+			t.Error(err)
+		}
+	}
+	if n := s.requests.Load(); n != 5 { // four summaries and the listing
+		t.Errorf("%d requests", n)
+	}
+	if n := warned.Load(); n != 4 {
+		t.Errorf("%d warnings", n)
+	}
+	opts.Offline = true
+	if _, err := open(t, s.URL+"/2024Q4/x86_64/All", opts).Summary(ctx); !errors.Is(err, fetch.ErrOffline) || warned.Load() != 4 {
+		t.Errorf("offline: %v, %d warnings", err, warned.Load()-4)
+	}
+}
+
 func TestMirrors(t *testing.T) {
 	t.Parallel()
 	bad := serve(t, func(http.Handler) http.Handler {

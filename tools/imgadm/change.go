@@ -39,7 +39,7 @@ func (a *app) importImage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := m.Validate(); err != nil && !a.passes(err) {
+	if err := checkImport(m); err != nil {
 		return err
 	}
 	c, err := a.client()
@@ -82,11 +82,13 @@ func (a *app) importImage(ctx context.Context) error {
 	return perr
 }
 
-// passes: an icon is dropped on import, so that a manifest got from a server
-// can be used; everything else is as the server would say.
-func (a *app) passes(err error) bool {
-	var v *imgmanifest.ValidationError
-	return errors.As(err, &v) && len(v.Items) == 1 && v.Items[0].Field == "icon"
+// checkImport checks a manifest as the server does on import: it ignores what
+// is said of files (spec imgapi.md section 10), and an icon is dropped, so that a
+// manifest got from a server can be used.
+func checkImport(m *imgmanifest.Manifest) error {
+	m = m.Clone()
+	m.Delete("icon", "files")
+	return m.Validate()
 }
 
 func (a *app) printImported(m *imgmanifest.Manifest) error {

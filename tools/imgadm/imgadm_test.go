@@ -133,6 +133,10 @@ func TestImport(t *testing.T) {
 	x.ok(whole, "import", "-m", "1.json", "-f", "1.zfs.gz", "-q", "-C", "experimental")
 	x.ok("Image "+uuidOf(1)+" (demo-1, 1.0.1, state=active) is there already\n", "-C", "experimental", "import", "-m", "1.json", "-f", "1.zfs.gz")
 	x.fails("updates-imgadm: error (ImageUuidAlreadyExists): image uuid \""+uuidOf(1)+"\" already exists\n", "-C", "experimental", "import", "-m", "1.json")
+	// The manifest may name the compression alone.
+	x.file("10.json", `{"v":2,"uuid":"`+uuidOf(10)+`","name":"demo","version":"1","type":"other","os":"other","files":[{"compression":"none"}]}`)
+	x.ok("Imported image "+uuidOf(10)+" (demo, 1, state=unactivated)\nAdded file \"1.zfs.gz\" (compression \"none\") to image "+uuidOf(10)+
+		"\nActivated image "+uuidOf(10)+"\n", "import", "-m", "10.json", "-f", "1.zfs.gz")
 	// -c is the compression, and the channel stays.
 	x.write(2, "")
 	raw, err := os.ReadFile(filepath.Join(x.dir, "2.json"))

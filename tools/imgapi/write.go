@@ -241,7 +241,7 @@ type empty struct{}
 // is an image of that uuid, the *Error has the code ImageUuidAlreadyExists.
 func (c *Client) Import(ctx context.Context, m *imgmanifest.Manifest) (*imgmanifest.Manifest, error) {
 	m = m.Clone()
-	m.Delete("state", "disabled", "activated", "channels", "icon", "error")
+	m.Delete("state", "disabled", "activated", "channels", "icon", "error", "files")
 	if err := m.Validate(); err != nil {
 		return nil, fault.Usage.Wrap(err)
 	}

@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
@@ -276,10 +277,10 @@ func LocalContent(m *imgmanifest.Manifest, name, compression string) (c imgapi.C
 	}
 	c.SHA1, c.Compression = hex.EncodeToString(h.Sum(nil)), compression
 	if files := m.Files(); len(files) == 1 {
-		if files[0].SHA1 != c.SHA1 || files[0].Size != c.Size {
+		if f := files[0]; f.SHA1 != "" && f.SHA1 != c.SHA1 || f.Size != 0 && f.Size != c.Size {
 			return c, fault.WithHint(fault.Drift.Errorf("%s is not the file that the manifest of image %s describes", name, m.UUID()), "build the image again")
 		}
-		c.Compression, c.DatasetGUID = files[0].Compression, files[0].DatasetGUID
+		c.Compression, c.DatasetGUID = cmp.Or(files[0].Compression, compression), files[0].DatasetGUID
 	}
 	c.Open = func() (io.ReadCloser, error) { return os.Open(name) }
 	return c, nil

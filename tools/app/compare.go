@@ -28,7 +28,8 @@ have an audit beside them, files, and sizes. With one image, tell what it change
 in the image it is based on.` + subjectHelp,
 		Example: `  engbld image diff triton-origin-x86_64-23.4.0 triton-origin-x86_64-24.4.1
   engbld image diff --markdown OLD.imgmanifest NEW.imgmanifest`,
-		Args: cobra.RangeArgs(1, 2),
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: a.completeFlavors,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if asJSON && markdown {
 				return fault.Usage.Errorf("image diff: --json and --markdown exclude each other")
@@ -98,6 +99,7 @@ func (a *app) surveyor(use, short, example string, args cobra.PositionalArgs,
 	o := &opener{a: a}
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: args, Example: example, Long: short + "." + subjectHelp,
+		ValidArgsFunction: a.completeFlavors,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			defer o.close()
 			s, err := o.subject(cmd.Context(), args[0])

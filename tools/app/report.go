@@ -53,7 +53,8 @@ directory, and an index.html that leads to them.` + subjectHelp,
 		Example: `  engbld report triton-origin-x86_64-24.4.1 -o report.html
   engbld report --since OLD.imgmanifest -o report.html NEW.imgmanifest
   engbld report --all /tmp/reports`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.completeFlavors,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if (all != "") == (len(args) > 0) {
 				return fault.WithHint(fault.Usage.Errorf("report: name an image, or say --all DIR"), "engbld report --help")
@@ -81,7 +82,11 @@ directory, and an index.html that leads to them.` + subjectHelp,
 				_, err = a.env.Stdout.Write(page)
 				return err
 			}
-			return fault.Step.Wrap(newfile.Write(a.abs(out), page, 0o666))
+			if err := newfile.Write(a.abs(out), page, 0o666); err != nil {
+				return fault.Step.Wrap(err)
+			}
+			_, err = fmt.Fprintln(a.env.Stdout, a.abs(out))
+			return err
 		},
 	}
 	f := cmd.Flags()
@@ -166,7 +171,7 @@ func (r *reporter) earlier(ctx context.Context, s *subject, im *survey.Image) (*
 			return old, last, err
 		}
 		if r.since == sinceReleased {
-			return nil, "", err
+			return nil, "", fmt.Errorf("the last released image of %s: %w", im.Manifest.Name(), err)
 		}
 	} else if r.since == sinceReleased {
 		return nil, "", fault.Usage.Errorf("%s: no released image of it is known", im.Name)

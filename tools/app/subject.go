@@ -24,8 +24,8 @@ import (
 const subjectHelp = `
 
 IMAGE is a flavor (its newest build in bits/), a directory (the newest build in
-it), a manifest with its file beside it, a stream file (plain or compressed), or the uuid of an image in bits/, in
-the cache or on the image server.`
+it), a manifest with its file beside it, a stream file (plain or compressed), or
+the uuid of an image in bits/, in the cache or on the image server.`
 
 // errNoBuild tells that a flavor was not built yet.
 var errNoBuild = errors.New("no build of it")

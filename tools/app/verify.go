@@ -30,7 +30,11 @@ compare file, audit and manifest byte by byte. A difference is exit code 3; the
 first path, stream record, field or line that differs is named.
 
 Each build leaves its record in the cache; with ENGBLD_WRITE_LOCK=true it stands
-beside the image too, with the suffix .lock, so that others can verify it.` + subjectHelp,
+beside the image too, with the suffix .lock, so that others can verify it. Images
+of the native engine have none: ZFS gives each its own times and numbers.
+
+IMAGE is a flavor (its newest build in bits/), the uuid of an image in bits/, or
+a manifest or stream file with the other beside it.`,
 		Example: `  engbld verify triton-origin-x86_64-24.4.1
   engbld verify bits/NAME/NAME-zfs-STAMP.imgmanifest`,
 		Args:              cobra.MinimumNArgs(1),
@@ -98,7 +102,8 @@ func (a *app) findManifest(name string) (manifest, id string, err error) {
 		return manifestPath(a.abs(name)), m.UUID(), nil
 	}
 	want := func(m *imgmanifest.Manifest) bool { return m.UUID() == name }
-	if _, err := uuid.Parse(name); err != nil {
+	byUUID := uuid.Validate(name) == nil
+	if !byUUID {
 		if _, err := os.Stat(a.abs(name)); err == nil {
 			return "", "", fault.WithHint(fault.Usage.Errorf("%s: no manifest, and none is beside it", name), "name the .imgmanifest")
 		}
@@ -113,7 +118,12 @@ func (a *app) findManifest(name string) (manifest, id string, err error) {
 		want = manifestOf(f.Name, a.on("ENGBLD_SANDBOX"))
 	}
 	manifest, m := newest(a.ownManifests(), want)
-	if m == nil {
+	switch {
+	case m != nil:
+	case byUUID:
+		return "", "", fault.WithHint(fault.Usage.Errorf("image %s: it is not in %s", name, a.bitsDir(a.top(), "")),
+			"name its manifest, with the file beside it: updates-imgadm get and get-file fetch them")
+	default:
 		return "", "", fault.WithHint(fault.Usage.Errorf("%s: no image of that name in %s", name, a.bitsDir(a.top(), "")), "engbld image build %s", name)
 	}
 	return manifest, m.UUID(), nil
@@ -145,7 +155,7 @@ func (a *app) findRecord(manifest, id string) (*lock.Record, error) {
 			return rec, nil
 		}
 		return nil, fault.WithHint(fault.Usage.Errorf("image %s: no record of its inputs, neither beside it nor in the cache", id),
-			"an image that is built with ENGBLD_WRITE_LOCK=true has its record beside it")
+			"an image that is built with ENGBLD_WRITE_LOCK=true has its record beside it; one of the native engine has none, as it cannot be made again byte for byte")
 	case err != nil:
 		return nil, err
 	case rec.Build.Image != id:

@@ -54,7 +54,8 @@ func (a *app) on(name string) bool { return a.env.Getenv(name) == "true" }
 // checkSwitches refuses values of our own switches that would be ignored: who
 // writes ENGBLD_SANDBOX=1 does not want to ask real servers.
 func (a *app) checkSwitches() error {
-	for _, name := range []string{"ENGBLD_SANDBOX", "ENGBLD_OFFLINE", "ENGBLD_ALLOW_FOREIGN"} {
+	for _, name := range []string{"ENGBLD_SANDBOX", "ENGBLD_OFFLINE", "ENGBLD_ALLOW_FOREIGN",
+		"ENGBLD_LOCK", "ENGBLD_WRITE_LOCK", "ENGBLD_SBOM", "ENGBLD_KEEP", "ENGBLD_TIMINGS"} {
 		switch v := a.env.Getenv(name); v {
 		case "", "true", "false":
 		default:

@@ -113,6 +113,8 @@ func (n *onZFS) possible() error {
 		return fault.WithHint(fault.Usage.Errorf("the sandbox's images hold no programs that run: the native engine cannot build on them"), portably)
 	case n.opts.Offline && (n.req.Upgrade || n.req.Audit || len(n.req.Packages) > 0):
 		return fault.WithHint(fault.Network.Errorf("ENGBLD_OFFLINE is set: the image's own tools fetch packages from their servers"), portably)
+	case n.opts.WriteLock:
+		return fault.WithHint(fault.Usage.Errorf("ENGBLD_WRITE_LOCK is set: ZFS gives each image times and numbers of its own, so none can be made again byte for byte"), portably)
 	}
 	return nil
 }

@@ -474,6 +474,7 @@ func TestNativeRefusals(t *testing.T) {
 		{"not root", func(b *bench, _ *machine) { b.opts.Native.UID = &user }, fault.Unfit, "needs root"},
 		{"sandbox", func(b *bench, _ *machine) { b.opts.Sandbox = true }, fault.Usage, "sandbox"},
 		{"offline", func(b *bench, _ *machine) { b.opts.Offline = true }, fault.Network, "ENGBLD_OFFLINE"},
+		{"a record", func(b *bench, _ *machine) { b.opts.WriteLock = true }, fault.Usage, "ENGBLD_WRITE_LOCK"},
 		{"no such dataset", func(b *bench, _ *machine) { b.opts.Native.Dataset = "zones/none" }, fault.Unfit, "zones/none"},
 		{"no zfs", func(_ *bench, m *machine) { m.fault = func(string) error { return errors.New("no zfs") } }, fault.Unfit, "no zfs"},
 		{"nothing delegated", func(_ *bench, m *machine) { delete(m.sets, m.dataset()) }, fault.Unfit, "no delegated dataset"},

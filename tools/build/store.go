@@ -11,6 +11,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
 	"github.com/TritonDataCenter/engbld/tools/lock"
+	"github.com/TritonDataCenter/engbld/tools/plan"
 )
 
 // ImageFiles is where published image files come from; imgstore.Source is one.
@@ -48,7 +49,10 @@ func CheckInputs(ctx context.Context, l *lock.Lock, opts Options, images ImageFi
 	for n, i := range l.Images {
 		from := string(planned[n].Place)
 		var err error
-		if from == "to fetch" {
+		switch planned[n].Place {
+		case plan.Cached:
+			from = "cache" // as of files
+		case plan.Fetch:
 			from, err = checkImage(ctx, &i, &opts, images)
 		}
 		add("image", i.String(), "sha1:"+i.SHA1, from, err)

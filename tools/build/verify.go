@@ -320,7 +320,11 @@ func firstRecord(have, want *os.File) (string, error) {
 		case errB == io.EOF:
 			return fmt.Sprintf("record %d: %s, the stream was to end", n, describeRecord(x)), nil
 		case !reflect.DeepEqual(x, y) || !bytes.Equal(readers[0].Payload(), readers[1].Payload()):
-			return fmt.Sprintf("record %d (at %d): %s, not %s", n, start, describeRecord(x), describeRecord(y)), nil
+			have, want := describeRecord(x), describeRecord(y)
+			if have == want {
+				return fmt.Sprintf("record %d (at %d): %s, with other content", n, start, have), nil
+			}
+			return fmt.Sprintf("record %d (at %d): %s, not %s", n, start, have, want), nil
 		}
 	}
 }

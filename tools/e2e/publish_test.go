@@ -110,6 +110,15 @@ func TestPublishAndRelease(t *testing.T) {
 		}
 	}
 
+	// So do the comparison and the report, which finds the released one by itself.
+	if diff := engbld(0, "image", "diff", "--markdown", uuid, next); !strings.Contains(diff, "| coreutils | 9.5 |  |") || strings.Contains(diff, "| curl |") {
+		t.Errorf("image diff --markdown:\n%s", diff)
+	}
+	engbld(3, "image", "diff", "--exit-code", "--json", uuid, next)
+	if page := engbld(0, "report", "--since", "released", next); !strings.Contains(page, "Since the last released image") || !strings.Contains(page, uuid) {
+		t.Errorf("the report does not tell of changes since %s", uuid)
+	}
+
 	buildComponent(t, c, uuid)
 }
 

@@ -71,6 +71,7 @@ func describe(err error) (code, message string, items []imgmanifest.Item, id str
 		return "ImageUuidAlreadyExists", err.Error(), nil, ""
 	case fault.KindOf(err) == fault.Usage:
 		return "Usage", err.Error(), nil, ""
+	case fault.KindOf(err) == fault.Unfit: // a key that is not there
 	case errors.Is(err, fs.ErrNotExist), fault.KindOf(err) == fault.Step:
 		return "InternalError", err.Error(), nil, ""
 	}

@@ -441,6 +441,7 @@ func TestWhoAndWhere(t *testing.T) {
 		t.Errorf("signed: %s", out)
 	}
 	x.fails("updates-imgadm: error (UnauthorizedError): Unauthorized\nhint: ", "activate", uuidOf(1))
+	x.fails("updates-imgadm: error (ClientError): reading the key of "+filepath.Join(x.dir, "nokey"), "-u", "x", "-i", filepath.Join(x.dir, "nokey"), "reload-auth-keys")
 	x.fails("updates-imgadm: error (Usage): one identity", "-u", "x", "-i", "a", "-i", "b", "ping")
 	// A key of a kind that servers do not verify.
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

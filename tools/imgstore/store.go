@@ -228,6 +228,9 @@ func (s *Store) hint() string {
 	if s.opts.Marked && !remote {
 		return "look into that source, or unset ENGBLD_IMAGE_SOURCE for the usual one"
 	}
+	if s.opts.Offline && remote {
+		return "unset ENGBLD_OFFLINE, or run this once with the network to fill the cache"
+	}
 	if s.opts.Sandbox && !s.opts.Marked {
 		return "the sandbox holds one base image for each pkgsrc release; an image on top of them must be built in the sandbox first"
 	}

@@ -143,7 +143,7 @@ func Read(name string) (*Lock, error) {
 	}
 	l, err := Parse(raw)
 	if err != nil {
-		return nil, fault.Drift.Errorf("%s: %w", name, err)
+		return nil, fault.WithHint(fault.Drift.Errorf("%s: %w", name, err), "remove it, and make it anew: engbld lock FLAVOR")
 	}
 	return l, nil
 }

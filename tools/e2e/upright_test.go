@@ -185,31 +185,110 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 }
 
-// TestReadOnlyCache: one clear error with what to do.
+// TestReadOnlyCache: a cache that holds everything serves those who cannot write
+// to it, because nobody can or because they may not. Where something is missing
+// they are told what to do.
 func TestReadOnlyCache(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	for _, warm := range []bool{true, false} {
-		t.Run(fmt.Sprintf("warm %v", warm), func(t *testing.T) {
-			bits, sandbox, tmp := t.TempDir(), t.TempDir(), t.TempDir()
-			if warm {
-				s.Run(t, s.settings(t.TempDir(), sandbox, tmp), s.program, s.args...)
-			}
-			own := s.settings(bits, sandbox, tmp)
-			// Root may write where the mode says no.
-			run := mounted(t, s.Clone, `mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"`, sandbox)
-			_, stderr, code := s.Try(t, own, run[0], append(append(run[1:], s.program), s.args...)...)
-			if code != 4 || !strings.Contains(stderr, "read-only file system") ||
-				!strings.Contains(stderr, "hint:  set ENGBLD_SANDBOX_DIR to a directory that can be written") {
-				t.Errorf("exit %d, want 4 and what to do:\n%s", code, stderr)
-			}
-			if left := files(t, bits); len(left) != 0 {
-				t.Errorf("left behind: %v", left)
-			}
-			s.Run(t, own, s.program, s.args...)
-			s.same(t, bits)
-		})
+	full := t.TempDir()
+	s.Run(t, s.settings(t.TempDir(), full, t.TempDir()), s.program, s.args...)
+	for _, tc := range []struct{ name, without string }{
+		{"complete", ""},
+		{"without the base image", "images/streams/*"},
+		{"without packages", "packages/content/*"},
+		{"without anything", "*"},
+	} {
+		for _, mount := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, mount %v", tc.name, mount), func(t *testing.T) {
+				bits, sandbox, tmp := t.TempDir(), t.TempDir(), t.TempDir()
+				if err := os.CopyFS(sandbox, os.DirFS(full)); err != nil {
+					t.Fatal(err)
+				}
+				if tc.without != "" {
+					names, err := filepath.Glob(filepath.Join(sandbox, tc.without))
+					if err != nil || len(names) == 0 {
+						t.Fatal(names, err)
+					}
+					for _, name := range names {
+						if err := os.RemoveAll(name); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				own := s.settings(bits, sandbox, tmp)
+				why := "read-only file system"
+				var run []string
+				if mount {
+					run = mounted(t, s.Clone, `mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"`, sandbox)
+				} else {
+					why, run = "permission denied", forbidden(t, s.Clone, sandbox)
+				}
+				before := files(t, sandbox)
+				_, stderr, code := s.Try(t, own, run[0], append(append(run[1:], s.program), s.args...)...)
+				if tc.without == "" {
+					if code != 0 {
+						t.Fatalf("exit %d\n%s", code, stderr)
+					}
+					s.same(t, bits)
+					if strings.Contains(stderr, "trying the next form") || strings.Contains(stderr, "instead of the listing") {
+						t.Errorf("it made do with something else:\n%s", stderr)
+					}
+				} else {
+					if code != 4 || !strings.Contains(stderr, why) || !strings.Contains(stderr, "hint:  set ENGBLD_SANDBOX_DIR to a directory that can be written") {
+						t.Errorf("exit %d, want 4 and what to do:\n%s", code, stderr)
+					}
+					if left := files(t, bits); len(left) != 0 {
+						t.Errorf("left behind: %v", left)
+					}
+				}
+				if diff := cmp.Diff(before, files(t, sandbox)); diff != "" {
+					t.Errorf("the cache has changed:\n%s", diff)
+				}
+				if left := files(t, tmp); len(left) != 0 {
+					t.Errorf("left in TMPDIR: %v", left)
+				}
+				if !mount {
+					return
+				}
+				s.Run(t, own, s.program, s.args...)
+				s.same(t, bits)
+			})
+		}
 	}
+}
+
+// forbidden is a command that runs what follows so that it may read what is below
+// dir, but not write it; that ends with the test.
+func forbidden(t *testing.T, c *checkout.Clone, dir string) []string {
+	t.Helper()
+	var run []string
+	if os.Geteuid() == 0 { // who may write anywhere
+		run = []string{"setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"}
+	} else {
+		run = []string{"env"}
+	}
+	if _, err := exec.LookPath(run[0]); err != nil {
+		t.Skip(err)
+	}
+	if _, stderr, code := c.Try(t, nil, run[0], append(slices.Clone(run[1:]), "true")...); code != 0 {
+		t.Skipf("root may write everywhere: %s", stderr)
+	}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Type()&fs.ModeSymlink != 0 {
+			return err
+		}
+		fi, err := d.Info()
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() { os.Chmod(path, fi.Mode().Perm()) })
+		return os.Chmod(path, fi.Mode().Perm()&^0o222)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run
 }
 
 // TestFullCache builds with caches that have room for less and less of what is

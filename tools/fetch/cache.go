@@ -18,6 +18,9 @@ import (
 // says that it is current, or when its digest is asked for; content damaged on
 // disk is noticed and fetched again.
 //
+// A Dir that may only be read does while nothing new comes: what is fetched to see
+// whether it changed is in the default directory for temporary files then.
+//
 // Below Dir: content/SHA256 are the files, address/HASH.json what is known of
 // each address. Several processes can use one directory; it can be deleted at
 // any time when none runs.
@@ -66,13 +69,23 @@ func (c *Cache) Get(ctx context.Context, url string, want Expect) (path string, 
 			cond.Set("If-Modified-Since", old.LastModified)
 		}
 	}
-	d, err := client.download(ctx, url, content, want, cond)
+	spare := ""
+	if ok {
+		spare = os.TempDir()
+	}
+	d, err := client.download(ctx, url, content, spare, want, cond)
 	if err != nil {
 		return "", Info{}, err
 	}
 	defer d.drop()
 	if d.same {
 		return oldPath, old.Info, nil
+	}
+	if d.spared != nil {
+		if d.info.SHA256 == old.SHA256 {
+			return oldPath, d.info, nil
+		}
+		return "", Info{}, failure(ctx, url, fault.Step.Errorf("it has changed, but the download cache cannot be written: %w", d.spared))
 	}
 	path = filepath.Join(content, d.info.SHA256)
 	if err := os.Rename(d.path(), path); err != nil {

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 )
@@ -30,7 +32,7 @@ type Info struct {
 // continues where it stopped, in this call and in the next one for the same dst,
 // if the file is still the same there. A missing file is fs.ErrNotExist.
 func (c *Client) GetFile(ctx context.Context, url, dst string, want Expect) (Info, error) {
-	d, err := c.download(ctx, url, filepath.Dir(dst), want, nil)
+	d, err := c.download(ctx, url, filepath.Dir(dst), "", want, nil)
 	if err != nil {
 		return Info{}, err
 	}
@@ -47,6 +49,8 @@ type download struct {
 	c       *Client
 	url     string
 	parent  string // of dir
+	spare   string // taken where parent cannot be written; "": that is an error
+	spared  error  // why spare was taken
 	dir     string // .engbld-get-*
 	f       *os.File
 	want    Expect
@@ -65,15 +69,17 @@ const (
 
 // download fetches into a new directory below parent. On success the caller
 // moves the file away and drops the rest. cond are header lines for a
-// conditional request; then the result can be same, without a file.
-func (c *Client) download(ctx context.Context, url, parent string, want Expect, cond http.Header) (*download, error) {
+// conditional request; then the result can be same, without a file. Where parent
+// may not be written, spare is used; the result tells why in spared.
+func (c *Client) download(ctx context.Context, url, parent, spare string, want Expect, cond http.Header) (*download, error) {
 	if c.Offline {
 		return nil, failure(ctx, url, ErrOffline)
 	}
-	d := &download{c: c, url: url, parent: parent, want: want, cond: cond, sum: newChecker(&want)}
+	d := &download{c: c, url: url, parent: parent, spare: spare, want: want, cond: cond, sum: newChecker(&want)}
 	// What is most likely current needs no place to put it, unless a part waits.
 	if _, err := os.Lstat(d.partName()); cond == nil || err == nil {
-		if err := d.begin(); err != nil {
+		// A place that may not be written matters only if something comes.
+		if err := d.begin(); err != nil && !unwritable(err) {
 			d.drop()
 			return nil, failure(ctx, url, fault.Step.Wrap(err))
 		}
@@ -102,20 +108,34 @@ func (d *download) partName() string {
 	return filepath.Join(d.parent, fmt.Sprintf(".engbld-part-%.24x", sha256.Sum256([]byte(d.url))))
 }
 
-func (d *download) begin() (err error) {
+// unwritable tells whether a place is one that only others may write to.
+func unwritable(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
+}
+
+func (d *download) begin() error {
+	err := d.beginIn(d.parent)
+	if err == nil || d.spare == "" || !unwritable(err) {
+		return err
+	}
+	d.spared = err
+	return d.beginIn(d.spare)
+}
+
+func (d *download) beginIn(parent string) (err error) {
 	d.sum = newChecker(&d.want)
-	if d.dir, err = os.MkdirTemp(d.parent, ".engbld-get-*"); err != nil {
+	if d.dir, err = os.MkdirTemp(parent, ".engbld-get-*"); err != nil {
 		return err
 	}
 	if st, err := os.Stat(d.dir); err == nil {
-		d.c.sweep(d.parent, st.ModTime())
+		d.c.sweep(parent, st.ModTime())
 	}
 	// Whoever renames a waiting part first has it to himself. The new name must
 	// be free for that.
 	if err = os.Remove(d.dir); err != nil {
 		return err
 	}
-	if os.Rename(d.partName(), d.dir) == nil {
+	if parent == d.parent && os.Rename(d.partName(), d.dir) == nil {
 		if d.adopt() {
 			return nil
 		}
@@ -148,7 +168,7 @@ func (d *download) adopt() bool {
 
 // keep leaves a part of some length for the next call.
 func (d *download) keep() bool {
-	if d.sum.size < enoughGain || (d.validator() == "" && !d.want.digested()) || d.f.Close() != nil {
+	if d.spared != nil || d.sum.size < enoughGain || (d.validator() == "" && !d.want.digested()) || d.f.Close() != nil {
 		return false
 	}
 	meta, err := json.Marshal(d.info)

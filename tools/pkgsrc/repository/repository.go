@@ -340,8 +340,14 @@ func (r *Repo) Summary(ctx context.Context) ([]*Entry, error) {
 	})
 }
 
-// stopsHere tells whether the server cannot be talked to at all.
+// stopsHere tells whether the server cannot be talked to at all, or this machine
+// cannot keep or read what comes: another form of the same would fare no better.
 func stopsHere(err error) bool {
+	var path *fs.PathError
+	var link *os.LinkError
+	if (errors.As(err, &path) || errors.As(err, &link)) && !errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
 	var op *net.OpError
 	var dns *net.DNSError
 	return errors.As(err, &dns) || (errors.As(err, &op) && op.Op == "dial")

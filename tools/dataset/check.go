@@ -251,6 +251,9 @@ func (c *checker) data(o *object, in *inode, path string) {
 	} else if !power && in.size > bs {
 		c.problem(o.num, path, "size %d is over its one block of %d", in.size, bs)
 	}
+	if in.size > maxSize {
+		c.problem(o.num, path, "size %d is more than any file has", in.size)
+	}
 	if c.opts.NoData || in.size >= o.blocks()*bs {
 		return
 	}

@@ -61,6 +61,7 @@ func TestCheckDamage(t *testing.T) {
 		{"acl count", "root/etc/motd", setInt(attrACLCount, 7), "DACL_COUNT says 7"},
 		{"no execs", "root/one-byte", setInt(attrMode, 0o100644), "flag no-execs-denied"},
 		{"tail", "root/etc/motd", setInt(attrSize, 5), "bytes past the end of file are not zero, at 5"},
+		{"size", "root/etc/motd", setInt(attrSize, 1<<62), "size 4611686018427387904 is more than any file has"},
 		{"dangling", "root/etc/motd", func(ds *Dataset, o *object) { ds.objects.remove(o.num) }, "the entry's object does not exist"},
 		{"orphan", "root/etc/motd", func(ds *Dataset, o *object) {
 			n := *o

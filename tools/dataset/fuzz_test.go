@@ -15,8 +15,8 @@ import (
 func zapObject(b []byte, blksz int) (*Dataset, *object) {
 	ds := &Dataset{layers: []Layer{{R: bytes.NewReader(b), Size: int64(len(b))}}}
 	o := &object{num: 1, blksz: uint32(blksz)}
-	if n := uint64(len(b) / blksz); n > 0 {
-		o.runs = []run{{n: n, stride: int64(blksz)}}
+	if n := uint32(len(b) / blksz); n > 0 {
+		o.runs = []run{{n: n, size: uint32(blksz)}}
 	}
 	return ds, o
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -153,11 +154,15 @@ func (ds *Dataset) encode(w *bufio.Writer) {
 	for _, num := range numbers {
 		for _, r := range ds.objects.get(num).runs {
 			b = le.AppendUint64(scratch[:0], r.first)
-			b = le.AppendUint64(b, r.n)
+			stride, psize := r.size, uint32(0)
+			if r.comp != 0 {
+				stride, psize = 0, r.size
+			}
+			b = le.AppendUint64(b, uint64(r.n))
 			b = le.AppendUint64(b, uint64(r.off))
-			b = le.AppendUint64(b, uint64(r.stride))
+			b = le.AppendUint64(b, uint64(stride))
 			b = le.AppendUint32(b, uint32(r.layer))
-			b = le.AppendUint32(b, r.psize)
+			b = le.AppendUint32(b, psize)
 			b = le.AppendUint64(b, uint64(r.comp))
 			w.Write(b)
 		}
@@ -229,13 +234,14 @@ func (ds *Dataset) decode(b []byte, layers int) error {
 	all, allRuns := make([]object, objects), make([]run, runs)
 	for i := range allRuns {
 		r := rows[i*indexRun:][:indexRun]
-		allRuns[i] = run{
-			first: le.Uint64(r), n: le.Uint64(r[8:]), off: int64(le.Uint64(r[16:])), stride: int64(le.Uint64(r[24:])),
-			layer: int32(le.Uint32(r[32:])), psize: le.Uint32(r[36:]), comp: uint8(le.Uint64(r[40:])),
+		n, size, layer, comp := le.Uint64(r[8:]), le.Uint64(r[24:]), le.Uint32(r[32:]), uint8(le.Uint64(r[40:]))
+		if comp != 0 {
+			size = uint64(le.Uint32(r[36:]))
 		}
-		if l := allRuns[i].layer; l < 0 || int(l) >= layers {
+		if n > math.MaxUint32 || size > math.MaxUint32 || uint64(layer) >= uint64(layers) || comp != 0 && n != 1 {
 			return errIndex
 		}
+		allRuns[i] = run{first: le.Uint64(r), off: int64(le.Uint64(r[16:])), n: uint32(n), size: uint32(size), layer: uint16(layer), comp: comp}
 	}
 	ds.objects, ds.numbers = table[object]{}, make([]uint64, objects)
 	for i := range all {

@@ -36,7 +36,7 @@ func (ds *Dataset) Info(num uint64) (Info, error) {
 		BlockSize: o.blksz, Spill: len(o.spilled()), Slots: int(o.slots),
 	}
 	for _, r := range o.runs {
-		i.Blocks += r.n
+		i.Blocks += uint64(r.n)
 	}
 	if !isTrivialACL(uint32(in.mode), in.aces) {
 		i.ACL = aclString(in.aces)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"sort"
 
 	"github.com/TritonDataCenter/engbld/tools/zstream"
@@ -32,24 +33,27 @@ func (o *object) spilled() []byte {
 }
 
 // run is a row of blocks that lie in one layer at equal distances: for plain
-// writes in a row that is block size plus record header.
+// writes in a row that is block size plus record header. Compressed data is a run
+// of one block. Most files have one run, so it is kept small.
 type run struct {
-	first  uint64 // block number
-	n      uint64
-	off    int64 // of the first block's data in the layer
-	stride int64
-	layer  int32
-	psize  uint32 // of compressed data; such a run has one block
-	comp   uint8  // compression; 0 is none
+	first uint64 // block number
+	off   int64  // of the first block's data in the layer
+	n     uint32
+	size  uint32 // from one block to the next; of compressed data its length
+	layer uint16
+	comp  uint8 // compression; 0 is none
 }
 
-func (r *run) end() uint64 { return r.first + r.n }
+func (r *run) end() uint64 { return r.first + uint64(r.n) }
+
+// at is where block's data lies.
+func (r *run) at(block uint64) int64 { return r.off + int64(block-r.first)*int64(r.size) }
 
 // sub is the part of r from block first to before block end.
 func (r *run) sub(first, end uint64) run {
 	s := *r
-	s.off += int64(first-r.first) * r.stride
-	s.first, s.n = first, end-first
+	s.off = r.at(first)
+	s.first, s.n = first, uint32(end-first)
 	return s
 }
 
@@ -82,9 +86,10 @@ func (o *object) put(nw run) {
 			o.runs = append(o.runs, nw)
 			return
 		case last.end() == nw.first:
-			if nw.comp == 0 && last.comp == 0 && last.layer == nw.layer &&
-				(last.n == 1 || last.stride == nw.off-(last.off+int64(last.n-1)*last.stride)) && nw.off > last.off {
-				last.stride = (nw.off - last.off) / int64(last.n)
+			gap := nw.off - last.at(last.end()-1)
+			if nw.comp == 0 && last.comp == 0 && last.layer == nw.layer && last.n < math.MaxUint32 &&
+				(last.n == 1 || gap == int64(last.size)) && gap > 0 && gap <= math.MaxUint32 {
+				last.size = uint32(gap)
 				last.n++
 				return
 			}
@@ -136,14 +141,14 @@ func (ds *Dataset) readAt(o *object, p []byte, off int64) error {
 			continue
 		}
 		n := min(int64(len(p)), bs-in)
-		at := r.off + int64(block-r.first)*r.stride
+		at := r.at(block)
 		layer := &ds.layers[r.layer]
 		if r.comp == 0 {
 			if k, err := layer.R.ReadAt(p[:n], at+in); int64(k) < n {
 				return fmt.Errorf("reading %s at %d: %w", layer.Name, at+in, eof(err))
 			}
 		} else {
-			src, dst := make([]byte, r.psize), make([]byte, bs)
+			src, dst := make([]byte, r.size), make([]byte, bs)
 			if k, err := layer.R.ReadAt(src, at); k < len(src) {
 				return fmt.Errorf("reading %s at %d: %w", layer.Name, at, eof(err))
 			}

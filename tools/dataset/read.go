@@ -47,6 +47,9 @@ func Read(ctx context.Context, layers []Layer, opts ReadOptions) (*Dataset, erro
 	if len(layers) == 0 {
 		return nil, errors.New("no stream to read")
 	}
+	if len(layers) > maxLayers {
+		return nil, fmt.Errorf("%d streams to read, more than %d", len(layers), maxLayers)
+	}
 	ds := &Dataset{layers: slices.Clone(layers)}
 	if err := ds.readLayers(ctx, opts); err != nil {
 		return nil, err
@@ -58,6 +61,8 @@ func Read(ctx context.Context, layers []Layer, opts ReadOptions) (*Dataset, erro
 }
 
 const objectsAtOnce = 113 // of 72 bytes: 8 KiB, and no byte between them
+
+const maxLayers = 1 << 16 // of a chain; images have a handful
 
 // slab hands out small buffers from larger ones.
 type slab []byte
@@ -97,7 +102,7 @@ func (ds *Dataset) apply(ctx context.Context, index int, in *bufio.Reader, opts 
 		return 0, fmt.Errorf("it is an increment on snapshot %#x, and %s holds %#x", b.FromGUID, ds.layers[index-1].Name, ds.begin.ToGUID)
 	}
 	ds.begin = b
-	a := applier{ds: ds, layer: int32(index), spillFlag: b.Flags&zstream.FlagSpillBlock != 0}
+	a := applier{ds: ds, layer: uint16(index), spillFlag: b.Flags&zstream.FlagSpillBlock != 0}
 	for n := 0; ; n++ {
 		if n%1024 == 0 && ctx.Err() != nil {
 			return 0, ctx.Err()
@@ -125,7 +130,7 @@ func (ds *Dataset) apply(ctx context.Context, index int, in *bufio.Reader, opts 
 // applier does what a receiver does with each record (section 6).
 type applier struct {
 	ds        *Dataset
-	layer     int32
+	layer     uint16
 	spillFlag bool
 	slab      slab
 	made      []object // not used yet
@@ -157,7 +162,7 @@ func (a *applier) record(rec zstream.Record, r *zstream.Reader) error {
 		if err != nil {
 			return err
 		}
-		nw := run{first: rec.Offset / rec.Length, n: 1, off: r.PayloadOffset(), layer: a.layer, comp: rec.Compression}
+		nw := run{first: rec.Offset / rec.Length, n: 1, off: r.PayloadOffset(), size: uint32(rec.Length), layer: a.layer, comp: rec.Compression}
 		if rec.Compression == compressOff {
 			nw.comp = 0
 		}
@@ -165,9 +170,8 @@ func (a *applier) record(rec zstream.Record, r *zstream.Reader) error {
 			if nw.comp != compressLZ4 {
 				return fmt.Errorf("object %d: %w", rec.Number, unsupportedCompression(nw.comp))
 			}
-			nw.psize = uint32(len(r.Payload()))
+			nw.size = uint32(len(r.Payload()))
 		}
-		nw.stride = int64(rec.Length)
 		o.put(nw)
 	case zstream.Embedded:
 		o, err := ds.written(rec.Number, rec.Offset, uint64(rec.LSize))
@@ -177,8 +181,8 @@ func (a *applier) record(rec zstream.Record, r *zstream.Reader) error {
 		if rec.Compression != compressLZ4 {
 			return fmt.Errorf("object %d: %w", rec.Number, unsupportedCompression(rec.Compression))
 		}
-		o.put(run{first: rec.Offset / uint64(rec.LSize), n: 1, off: r.PayloadOffset(), stride: int64(rec.LSize),
-			layer: a.layer, comp: rec.Compression, psize: rec.PSize})
+		o.put(run{first: rec.Offset / uint64(rec.LSize), n: 1, off: r.PayloadOffset(), size: rec.PSize,
+			layer: a.layer, comp: rec.Compression})
 	case zstream.Free:
 		return ds.freeRange(rec)
 	case zstream.Spill:

@@ -111,6 +111,7 @@ type emitter struct {
 	w     *zstream.Writer
 	zero  []byte
 	buf   []byte
+	names []zapEntry // of the directory at hand
 	stats Stats
 }
 
@@ -294,9 +295,9 @@ func (e *emitter) file(f *file) error {
 
 func (e *emitter) directory(f *file) error {
 	names := f.node.List()
-	entries := make([]zapEntry, len(names))
+	e.names = e.names[:0]
 	for i, kid := range f.few.kids {
-		entries[i] = zapEntry{name: names[i], value: kid.num | uint64(kid.node.Type()>>12)<<entryType}
+		e.names = append(e.names, zapEntry{name: names[i], value: kid.num | uint64(kid.node.Type()>>12)<<entryType})
 	}
 	salt, fatSize := f.rarely().salt, fatBlock
 	if salt == 0 {
@@ -305,7 +306,7 @@ func (e *emitter) directory(f *file) error {
 	if f.keep && f.fat {
 		fatSize = int(f.base.blksz)
 	}
-	z, err := buildZap(entries, salt, false, fatSize)
+	z, err := buildZap(e.names, salt, false, fatSize)
 	if err != nil {
 		return err
 	}

@@ -161,6 +161,13 @@ func parseMicro(b []byte) (*zapTable, error) {
 	if le.Uint64(b[16:]) != 0 {
 		return nil, errNormalized
 	}
+	n := 0
+	for at := microSlot; at+microSlot <= len(b); at += microSlot {
+		if b[at+14] != 0 {
+			n++
+		}
+	}
+	z.entries = make([]zapEntry, 0, n)
 	for at := microSlot; at+microSlot <= len(b); at += microSlot {
 		slot := b[at : at+microSlot]
 		if slot[14] == 0 {

@@ -176,7 +176,7 @@ func (p *portable) run(ctx context.Context, steps []step) error {
 		}
 		begin := time.Now()
 		if err := s.run(ctx); err != nil {
-			if fault.KindOf(err) == fault.Network {
+			if fault.KindOf(err) == fault.Network && !p.opts.Sandbox {
 				err = fault.WithHint(err, "%s", elsewhere)
 			}
 			return fmt.Errorf("%s: %s: %w", p.req.Name, s.name, fault.Step.Wrap(err))

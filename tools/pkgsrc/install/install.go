@@ -174,7 +174,7 @@ func (in *Installer) Add(ctx context.Context, args []string) error {
 			return fmt.Errorf("package %s: %w", arg, err)
 		}
 		if !ok {
-			return fault.Network.Errorf("no package found for %q", arg)
+			return fault.WithHint(fault.Network.Errorf("no package found for %q", arg), "no repository that was asked has one: is the name, the version right")
 		}
 		if err := in.put(ctx, name, repo, how{}); err != nil {
 			return err

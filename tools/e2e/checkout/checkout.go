@@ -61,11 +61,11 @@ func Run(m *testing.M) int {
 // prepare makes one repository from the files git knows of, as they are in the
 // work tree: every clone of it has the same commit.
 func prepare() error {
-	top, err := Output(exec.Command("git", "rev-parse", "--show-toplevel"))
+	top, err := Output(git("rev-parse", "--show-toplevel"))
 	if err != nil {
 		return err
 	}
-	list, err := Output(exec.Command("git", "-C", top, "ls-files", "-z", "--cached", "--others", "--exclude-standard"))
+	list, err := Output(git("-C", top, "ls-files", "-z", "--cached", "--others", "--exclude-standard"))
 	if err != nil {
 		return err
 	}
@@ -122,14 +122,22 @@ var message = sync.OnceValue(rand.Text)
 // within one test process.
 func Commit(dir string) error {
 	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "-A"}, {"commit", "-q", "-m", message()}} {
-		cmd := exec.Command("git", append([]string{"-c", "user.name=x", "-c", "user.email=x@example.invalid"}, args...)...)
+		cmd := git(append([]string{"-c", "user.name=x", "-c", "user.email=x@example.invalid"}, args...)...)
 		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "GIT_AUTHOR_DATE=2026-01-01T00:00:00Z", "GIT_COMMITTER_DATE=2026-01-01T00:00:00Z")
+		cmd.Env = append(cmd.Env, "GIT_AUTHOR_DATE=2026-01-01T00:00:00Z", "GIT_COMMITTER_DATE=2026-01-01T00:00:00Z")
 		if _, err := Output(cmd); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// git is a command that nobody's settings change (signatures, hooks, ends of
+// lines), also in a checkout of somebody else's.
+func git(args ...string) *exec.Cmd {
+	cmd := exec.Command("git", append([]string{"-c", "safe.directory=*"}, args...)...)
+	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1")
+	return cmd
 }
 
 // Output runs a command and returns its stdout without the newline at the end;
@@ -198,7 +206,7 @@ func New(t testing.TB, dir string) *Clone {
 // Into clones into dir.
 func Into(t testing.TB, dir string) {
 	t.Helper()
-	if _, err := Output(exec.Command("git", "clone", "-q", Origin(t), dir)); err != nil {
+	if _, err := Output(git("clone", "-q", Origin(t), dir)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/imgstore"
 	"github.com/TritonDataCenter/engbld/tools/ui"
 	"github.com/spf13/cobra"
@@ -15,14 +16,14 @@ import (
 func (a *app) cacheCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cache",
-		Short: "Base images kept for the next build",
-		Long: `Decompressed base images and own builds are kept in $ENGBLD_CACHE_DIR (default
+		Short: "Base images and packages kept for the next build",
+		Long: `Decompressed base images, own builds and packages are kept in $ENGBLD_CACHE_DIR (default
 ~/.cache/engbld). Everything there can be deleted at any time no build runs.`,
 	}
 	var days int
 	var pruneAll bool
 	prune := &cobra.Command{
-		Use: "prune", Short: "Remove what was not used lately", Args: cobra.NoArgs,
+		Use: "prune", Short: "Remove images that were not used lately", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withImages(cmd, func(s *imgstore.Store) error {
 				o := imgstore.PruneOptions{OlderThan: time.Duration(days) * 24 * time.Hour}
@@ -38,8 +39,8 @@ func (a *app) cacheCommand() *cobra.Command {
 			})
 		},
 	}
-	prune.Flags().IntVar(&days, "days", 30, "keep what was used in this many days")
-	prune.Flags().BoolVar(&pruneAll, "all", false, "keep nothing")
+	prune.Flags().IntVar(&days, "days", 30, "keep images that were used in this many days")
+	prune.Flags().BoolVar(&pruneAll, "all", false, "keep nothing, packages neither")
 	cmd.AddCommand(prune,
 		&cobra.Command{
 			Use: "du", Short: "Show what is kept and how large it is", Args: cobra.NoArgs,
@@ -47,6 +48,17 @@ func (a *app) cacheCommand() *cobra.Command {
 				return a.withImages(cmd, func(s *imgstore.Store) error {
 					list, err := s.Du()
 					a.printUsage(list)
+					if err != nil {
+						return err
+					}
+					packages, err := a.packageCache()
+					if err != nil {
+						return err
+					}
+					n, size, err := packages.Usage()
+					if n > 0 {
+						fmt.Fprintf(a.env.Stdout, "packages: %d files, %s\n", n, ui.Bytes(size))
+					}
 					return err
 				})
 			},
@@ -59,14 +71,34 @@ func (a *app) cacheCommand() *cobra.Command {
 					for _, d := range damaged {
 						fmt.Fprintf(a.env.Stdout, "%s: %s\n", d.Path, d.Reason)
 					}
-					if err == nil && len(damaged) > 0 {
-						err = fault.Drift.Errorf("cache: %d damaged images were removed; the next build fetches them again", len(damaged))
+					if err != nil {
+						return err
+					}
+					packages, err := a.packageCache()
+					if err != nil {
+						return err
+					}
+					files, err := packages.Verify(cmd.Context())
+					for _, path := range files {
+						fmt.Fprintf(a.env.Stdout, "%s: its sha256 is not its name\n", path)
+					}
+					if err == nil && len(damaged)+len(files) > 0 {
+						err = fault.Drift.Errorf("cache: removed what was damaged (images: %d, packages: %d); the next build fetches it again", len(damaged), len(files))
 					}
 					return err
 				})
 			},
 		})
 	return cmd
+}
+
+// packageCache is where packages are kept.
+func (a *app) packageCache() (*fetch.Cache, error) {
+	root, err := a.cacheRoot(a.on("ENGBLD_SANDBOX"))
+	if err != nil {
+		return nil, err
+	}
+	return &fetch.Cache{Dir: filepath.Join(root, "packages"), Offline: true}, nil
 }
 
 // pruneDownloads removes packages, and what downloads that were killed left. What
@@ -76,11 +108,11 @@ func (a *app) pruneDownloads() error {
 	if err != nil {
 		return err
 	}
-	root, err := a.cacheRoot(a.on("ENGBLD_SANDBOX"))
+	packages, err := a.packageCache()
 	if err != nil {
 		return err
 	}
-	for _, dir := range []string{filepath.Join(images, "parts"), filepath.Join(root, "packages")} {
+	for _, dir := range []string{filepath.Join(images, "parts"), packages.Dir} {
 		if err := os.RemoveAll(dir); err != nil {
 			return fault.Step.Errorf("cache: %w", err)
 		}

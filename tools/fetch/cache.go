@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -130,6 +131,52 @@ func Check(path string, want Expect) error {
 	}
 	if err := sum.check(); err != nil {
 		return fmt.Errorf("%s %w", path, err)
+	}
+	return nil
+}
+
+// Usage returns how many files are kept, and their size in bytes.
+func (c *Cache) Usage() (files int, bytes int64, err error) {
+	err = c.kept(func(_ string, fi fs.FileInfo) error {
+		files++
+		bytes += fi.Size()
+		return nil
+	})
+	return files, bytes, err
+}
+
+// Verify reads all that is kept and removes what was damaged on disk; it returns
+// the paths of that.
+func (c *Cache) Verify(ctx context.Context) (damaged []string, err error) {
+	err = c.kept(func(path string, _ fs.FileInfo) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		err := Check(path, Expect{SHA256: filepath.Base(path)})
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		damaged = append(damaged, path)
+		return os.Remove(path)
+	})
+	return damaged, err
+}
+
+// kept calls f for the files that are complete.
+func (c *Cache) kept(f func(path string, fi fs.FileInfo) error) error {
+	dir := filepath.Join(c.Dir, "content")
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fault.Step.Errorf("download cache: %w", err)
+	}
+	for _, e := range entries {
+		fi, err := e.Info()
+		if err != nil || !fi.Mode().IsRegular() || len(e.Name()) != 2*sha256.Size {
+			continue
+		}
+		if err := f(filepath.Join(dir, e.Name()), fi); err != nil {
+			return fault.Step.Errorf("download cache: %w", err)
+		}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/fstree"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/audit"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/pkgdb"
@@ -43,8 +44,9 @@ func AuditTree(ctx context.Context, root *fstree.Tree, opts Options, now time.Ti
 	if err != nil {
 		return nil, err
 	}
-	report := &AuditReport{List: opts.vulnURL(conf.VulnURL), Verdicts: []Verdict{}}
-	raw, err := fetchVulnerabilities(ctx, opts, report.List)
+	url := opts.vulnURL(conf.VulnURL)
+	report := &AuditReport{List: fetch.Redact(url), Verdicts: []Verdict{}}
+	raw, err := fetchVulnerabilities(ctx, opts, url)
 	if err != nil {
 		return nil, err
 	}

@@ -66,7 +66,11 @@ func (p *portable) from() string {
 	if p.opts.Lock != nil {
 		return fmt.Sprintf("the lock (%d packages)", len(p.opts.Lock.Packages))
 	}
-	return strings.Join(p.pkgs.sources, " ")
+	shown := make([]string, len(p.pkgs.sources))
+	for i, s := range p.pkgs.sources {
+		shown[i] = fetch.Redact(s)
+	}
+	return strings.Join(shown, " ")
 }
 
 // installer works with the first of the lists of addresses that is not empty,

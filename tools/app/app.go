@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -147,13 +148,17 @@ type app struct {
 	again          bool // builds what is there already, too
 	planOnly       bool // shows what would be built
 	upstreamExit   bool // every failure is 1, as upstream's command of that name has it
-	theUI          *ui.UI
+
+	uiOnce sync.Once
+	theUI  *ui.UI // by uiOnce
 
 	remotes servers
 }
 
+// ui returns the one UI, whose options are known when it is first used: perhaps by
+// several uploads at once.
 func (a *app) ui() *ui.UI {
-	if a.theUI == nil {
+	a.uiOnce.Do(func() {
 		a.theUI = ui.New(ui.Options{
 			Out:     a.env.Stderr,
 			Color:   a.env.Terminal && a.env.Getenv("NO_COLOR") == "" && a.env.Getenv("TERM") != "dumb",
@@ -163,7 +168,7 @@ func (a *app) ui() *ui.UI {
 			JSON:    a.env.Getenv("ENGBLD_LOG") == "json",
 			Now:     a.env.Now,
 		})
-	}
+	})
 	return a.theUI
 }
 

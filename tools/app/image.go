@@ -342,8 +342,8 @@ manifest's tag timestamp, else now.`,
 				fmt.Fprintf(a.env.Stdout, "buildimage %s\n", legacyVersion)
 				return nil
 			}
-			for flag, value := range map[string]string{"dir": req.Component.Dir, "image": req.Base, "manifest": manifest, "image_prefix": req.Prefix} {
-				if value == "" {
+			for _, flag := range []string{"image", "dir", "manifest", "image_prefix"} {
+				if cmd.Flag(flag).Value.String() == "" {
 					return fault.WithHint(fault.Usage.Errorf("buildimage: --%s is needed", flag), "buildimage --help")
 				}
 			}
@@ -374,6 +374,10 @@ manifest's tag timestamp, else now.`,
 	f.StringVarP(&req.SourceRepo, "source_repo", "S", "", "address of the sources, for /etc/motd")
 	f.BoolVar(&version, "version", false, "print the version")
 	f.BoolVar(&printOnly, "print-request", false, "print what would be built, as JSON, and stop")
+	// A bad option exits 1, as spec engbld-interface.md section 4.10 has it.
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return fault.WithHint(fmt.Errorf("buildimage: %w", err), "buildimage --help")
+	})
 	return cmd
 }
 

@@ -42,9 +42,10 @@ func (a *app) inspectCommands() []*cobra.Command {
 }
 
 // inspectHelp explains what the verbs that look into images take for one.
-const inspectHelp = `IMAGE is a manifest with its file beside it, a stream file (plain or
-compressed), or the uuid of an image in bits/ or the cache. The images it is
-based on are found there too, or named by --base, the first one first.`
+const inspectHelp = `IMAGE is a flavor (its newest build in bits/), a manifest with its file beside
+it, a stream file (plain or compressed), or the uuid of an image in bits/ or the
+cache. The images it is based on are found there too, or named by --base, the
+first one first.`
 
 func (o *opener) baseFlag(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&o.bases, "base", nil, "stream file the image is based on (repeat for a chain)")
@@ -233,6 +234,13 @@ func (o *opener) layers(ctx context.Context, name string) ([]dataset.Layer, erro
 		}
 		if m := manifestBeside(o.a.abs(name)); m != nil {
 			return o.chain(ctx, m.UUID(), m.Sandbox(), filepath.Dir(o.a.abs(name)), o.a.bitsDir(o.a.top(), ""))
+		}
+		if _, err := os.Stat(o.a.abs(name)); errors.Is(err, fs.ErrNotExist) && !strings.ContainsRune(name, filepath.Separator) {
+			path, m, err := o.a.newestBuild(name, o.a.on("ENGBLD_SANDBOX"))
+			if err != nil {
+				return nil, err
+			}
+			return o.chain(ctx, m.UUID(), m.Sandbox(), filepath.Dir(path), o.a.bitsDir(o.a.top(), ""))
 		}
 	}
 	var layers []dataset.Layer

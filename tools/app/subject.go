@@ -81,22 +81,31 @@ func (o *opener) find(ctx context.Context, s *subject, name string) (*subject, e
 	return s, err
 }
 
-// flavor finds the newest build of a flavor.
+// flavor opens the newest build of a flavor.
 func (s *subject) flavor(ctx context.Context, name string, sandboxed bool) error {
-	set, err := s.o.a.flavors()
+	path, m, err := s.o.a.newestBuild(name, sandboxed)
 	if err != nil {
 		return err
 	}
-	f, err := set.Lookup(name)
-	if err != nil {
-		return fault.WithHint(err, "name a manifest, an image file, a uuid or a flavor: engbld flavor list")
-	}
-	path, m := newest(s.o.a.ownManifests(), func(m *imgmanifest.Manifest) bool { return m.Name() == f.Name && m.Sandbox() == sandboxed })
-	if m == nil {
-		return fault.WithHint(fault.Usage.Errorf("%s: %w in %s", f.Name, errNoBuild, s.o.a.bitsDir(s.o.a.top(), "")), "engbld image build %s", f.Name)
-	}
 	s.manifest = path
 	return s.chain(ctx, m.UUID(), m.Sandbox())
+}
+
+// newestBuild finds the manifest of the newest build of a flavor.
+func (a *app) newestBuild(name string, sandboxed bool) (string, *imgmanifest.Manifest, error) {
+	set, err := a.flavors()
+	if err != nil {
+		return "", nil, err
+	}
+	f, err := set.Lookup(name)
+	if err != nil {
+		return "", nil, fault.WithHint(fault.Usage.Errorf("no such file, and %v", err), "name a manifest, an image file, a uuid, or one that is listed by: engbld flavor list")
+	}
+	path, m := newest(a.ownManifests(), func(m *imgmanifest.Manifest) bool { return m.Name() == f.Name && m.Sandbox() == sandboxed })
+	if m == nil {
+		return "", nil, fault.WithHint(fault.Usage.Errorf("%s: %w in %s", f.Name, errNoBuild, a.bitsDir(a.top(), "")), "engbld image build %s", f.Name)
+	}
+	return path, m, nil
 }
 
 // chain opens the image and all it is based on: own builds and the cache first,

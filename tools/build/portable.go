@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/TritonDataCenter/engbld/tools/dataset"
 	"github.com/TritonDataCenter/engbld/tools/fault"
@@ -320,7 +321,17 @@ func (p *portable) describe(ctx context.Context) error {
 
 // tell ends the story: how to install the image.
 func (r *Result) tell(story Story) {
-	story.Infof("install it with: imgadm install -m %s -f %s", r.ManifestPath, r.FilePath)
+	story.Infof("install it with: imgadm install -m %s -f %s", shellWord(r.ManifestPath), shellWord(r.FilePath))
+}
+
+// shellWord writes a path so that a line with it can be given to a shell.
+func shellWord(s string) string {
+	if strings.ContainsFunc(s, func(c rune) bool {
+		return !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("/._-+,:@%", c)
+	}) {
+		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	}
+	return s
 }
 
 var _ install.Logger = Story(nil)

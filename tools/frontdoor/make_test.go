@@ -174,6 +174,24 @@ func TestValidateFirst(t *testing.T) {
 	if out := m.ok(t, "make", "-n", "all"); strings.Contains(out, "really run") {
 		t.Errorf("make -n checks: %s", out)
 	}
+
+	// GNU make 3.81 does not say so while it reads makefiles.
+	need(t, "ps")
+	write(t, filepath.Join(m.dir, "old.mk"), "include Makefile\n$(info hidden=$(if $(_ENGBLD_HIDDEN_FLAGS),yes,no))\n", 0o666)
+	write(t, filepath.Join(m.dir, "top.mk"), "sub:\n\t$(MAKE) -f old.mk check-copyright X=-q\n", 0o666)
+	for _, c := range []struct{ args, hidden string }{
+		{"-n", "yes"}, {"-sn", "yes"}, {"--dry-run", "yes"}, {"-q", "yes"}, {"-t", "yes"},
+		{"-s -j2 X=-n", "no"}, {"-C .", "no"}, {"-k", "no"},
+	} {
+		if r := m.run(t, "make", append(strings.Fields(c.args), "-f", "old.mk", "check-copyright")...); !strings.Contains(r.stdout, "hidden="+c.hidden+"\n") {
+			t.Errorf("make %s: %s%s", c.args, r.stdout, r.stderr)
+		}
+	}
+	for args, want := range map[string]string{"-n": "yes", "-nj2": "yes", "-s": "no"} {
+		if r := m.run(t, "make", args, "-f", "top.mk", "sub"); !strings.Contains(r.stdout, "hidden="+want+"\n") {
+			t.Errorf("make %s sub: %s%s", args, r.stdout, r.stderr)
+		}
+	}
 }
 
 // A file of a goal's name does not stand in its way.

@@ -75,9 +75,10 @@ func Command(env Env) *cobra.Command {
 		Short: "Packages of a system: a directory with its root, or an image",
 		Long: `Look at the packages of a system, and install some into a directory.
 
-TARGET is a directory that holds the root of a system, or an image: a manifest
-with its file beside it, a stream file, or the uuid of an image in bits/ or the
-cache. Settings, repositories and keys are those of the system itself.`,
+TARGET is a directory that holds the root of a system, or an image: a flavor
+(its newest build in bits/), a manifest with its file beside it, a stream file,
+or the uuid of an image in bits/ or the cache. Settings, repositories and keys
+are those of the system itself.`,
 	}
 	cmd.AddCommand(c.listCommand(), c.infoCommand(), c.searchCommand(), c.auditCommand(), c.installCommand())
 	return cmd

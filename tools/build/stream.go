@@ -1,7 +1,6 @@
 package build
 
 import (
-	"bufio"
 	"crypto/sha1"
 	"crypto/sha256"
 	"fmt"
@@ -146,7 +145,9 @@ func readStream(r io.Reader) (int64, error) {
 		return 0, err
 	}
 	count := &counter{r: z}
-	s, err := zstream.NewReader(bufio.NewReaderSize(count, 1<<18))
+	// No buffer between them: z has decoded a few blocks ahead, so that small
+	// reads cost nothing and payloads are copied once.
+	s, err := zstream.NewReader(count)
 	if err != nil {
 		return count.n, err
 	}

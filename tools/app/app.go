@@ -152,6 +152,8 @@ type app struct {
 	uiOnce sync.Once
 	theUI  *ui.UI // by uiOnce
 
+	sandboxSaid sync.Once
+
 	remotes servers
 }
 

@@ -143,7 +143,7 @@ func (a *app) openLocked(ctx context.Context, story *ui.UI, locked []lock.Image,
 		if !a.namedSource() {
 			source = w.sandbox.ImageURL()
 		}
-		story.Infof("sandbox: made-up images and packages, no network")
+		a.sandboxSaid.Do(func() { story.Infof("sandbox: made-up images and packages, no network") })
 	}
 	w.client = &fetch.Client{
 		Offline:  w.offline,

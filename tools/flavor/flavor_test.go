@@ -1,9 +1,11 @@
 package flavor_test
 
 import (
+	"errors"
 	"io/fs"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 
@@ -232,6 +234,30 @@ func TestAllProblemsAtOnce(t *testing.T) {
 	_, err := flavor.Load(fsys)
 	if n := strings.Count(err.Error(), "\n") + 1; n != 3 {
 		t.Errorf("%d problems, want 3:\n%s", n, err)
+	}
+}
+
+// brokenFS cannot read one file.
+type brokenFS struct {
+	fstest.MapFS
+	name string
+}
+
+func (f brokenFS) Open(name string) (fs.File, error) {
+	if name == f.name {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.EIO}
+	}
+	return f.MapFS.Open(name)
+}
+
+// A disk that fails is no mistake of who wrote the files.
+func TestBrokenDisk(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"buildenv.toml", "triton-origin-x86_64-21.4.0/flavor.toml"} {
+		_, err := flavor.Load(brokenFS{files(t, "", "", ""), name})
+		if fault.KindOf(err) != fault.Step || !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "images/"+name) {
+			t.Errorf("%s: kind %d: %v", name, fault.KindOf(err), err)
+		}
 	}
 }
 

@@ -33,8 +33,11 @@ func LoadWith(fsys fs.FS, texts map[string]string) (*Set, error) {
 	set := &Set{}
 	l.file(fsys, "buildenv.toml", &set.BuildEnv)
 	names, err := l.flavors(fsys)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.Usage.Errorf("reading the images directory: %w", err)
+	}
+	if err != nil {
+		return nil, fault.Step.Errorf("reading the images directory: %w", err)
 	}
 	where := map[*Flavor]*source{}
 	for _, name := range names {
@@ -44,6 +47,9 @@ func LoadWith(fsys fs.FS, texts map[string]string) (*Set, error) {
 		f := &Flavor{}
 		where[f] = l.file(fsys, name, f)
 		set.Flavors = append(set.Flavors, f)
+	}
+	if l.broken != nil {
+		return nil, fault.Step.Wrap(l.broken)
 	}
 	if len(l.problems) == 0 {
 		l.check(set, where)
@@ -96,6 +102,7 @@ type source struct {
 type loader struct {
 	texts    map[string]string // instead of files
 	envFile  *source
+	broken   error // a file that is there cannot be read
 	problems []string
 	hint     string
 }
@@ -147,6 +154,9 @@ func (l *loader) file(fsys fs.FS, name string, v any) *source {
 	data, err := []byte(text), error(nil)
 	if !given {
 		data, err = readBounded(fsys, name)
+	}
+	if broken := (*fs.PathError)(nil); errors.As(err, &broken) && !errors.Is(err, fs.ErrNotExist) && l.broken == nil {
+		l.broken = fmt.Errorf("images/%s: %w", name, err)
 	}
 	if err != nil {
 		l.problems = append(l.problems, fmt.Sprintf("images/%s: %v", name, err))

@@ -73,7 +73,7 @@ test:
 soak:
 	@$(_ENGBLD_TEST_ENV) ENGBLD_SOAK=500 $(_ENGBLD_GO) test -run Soak -timeout 120m ./tools/dataset
 	@$(_ENGBLD_TEST_ENV) ENGBLD_STRESS=1 $(_ENGBLD_GO) test -v -timeout 60m \
-	    -run 'Killed|TwoAtOnce|Cache|Few|Clock|Times|Soak' ./tools/e2e
+	    -run 'Killed|TwoAtOnce|Cache|Few|Clock|Times|Soak|InputOutput' ./tools/e2e
 
 .PHONY: bench
 bench:

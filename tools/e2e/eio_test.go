@@ -46,7 +46,7 @@ func TestInputOutputErrors(t *testing.T) {
 				e.full = full
 			}
 			points := e.count(t)
-			for _, n := range spread(points, often(1, 20)) {
+			for _, n := range spread(points, often(1, 40)) {
 				e.try(t, n)
 			}
 			line := fmt.Sprintf("warm %-5v %-10s %4d a thread:", warm, call, points)

@@ -44,25 +44,25 @@ func TestParse(t *testing.T) {
 	t.Parallel()
 	var got []string
 	for _, s := range makefile.Parse("M", []byte(sample)).Stmts {
-		got = append(got, fmt.Sprintf("%d-%d %d %q %q %q %q %v %v %v %v %v %v", s.Line, s.End, s.Kind, s.Name, s.Op, s.Value, s.Target,
-			s.Paths, s.Targets, s.Prereqs, s.Double, s.Holds(true), s.Holds(false)))
+		got = append(got, fmt.Sprintf("%d-%d %d %q %q %q %q %v %v %v %v %v", s.Line, s.End, s.Kind, s.Name, s.Op, s.Value, s.Target,
+			s.Paths, s.Targets, s.Prereqs, s.Double, s.Conds))
 	}
 	want := []string{
-		`2-2 1 "NAME" "=" "thing" "" [] [] [] false true true`,
-		`4-4 1 "NODE_PREBUILT_IMAGE" "=" "abc" "" [] [] [] false true false`,
-		`5-5 2 "" "" "" "" [./deps/eng/tools/mk/Makefile.node_prebuilt.defs] [] [] false true false`,
-		`7-7 1 "NODE" "=" "node" "" [] [] [] false false true`,
-		`9-11 1 "LIST" "=" "one two three" "" [] [] [] false true true`,
-		`12-12 1 "V" "?=" "1" "" [] [] [] false true true`,
-		`13-13 1 "X" "::=" "$(foreach a,b:c,$(a)=1)" "" [] [] [] false true true`,
-		`14-14 2 "" "" "" "" [$(TOP)/tools/mk/own.mk $(INCMAKE)/Makefile.targ] [] [] false true true`,
-		`15-15 1 "BODY" "=" "$(define)" "" [] [] [] false true true`,
-		`18-18 3 "" "" "" "" [] [.PHONY] [all] false true true`,
-		`19-19 3 "" "" "" "" [] [all] [dep $(X:%=%.o)] true true true`,
-		`20-21 4 "" "" "" "" [] [] [] false true true`,
-		`23-23 4 "" "" "" "" [] [] [] false true true`,
-		`24-24 1 "MF" "+=" "a" "buildimage" [] [] [] false true true`,
-		`26-26 1 "Z" "=" "1" "" [] [] [] false false true`,
+		`2-2 1 "NAME" "=" "thing" "" [] [] [] false []`,
+		`4-4 1 "NODE_PREBUILT_IMAGE" "=" "abc" "" [] [] [] false [{ifeq ($(shell uname -s),SunOS) 3 false}]`,
+		`5-5 2 "" "" "" "" [./deps/eng/tools/mk/Makefile.node_prebuilt.defs] [] [] false [{ifeq ($(shell uname -s),SunOS) 3 false}]`,
+		`7-7 1 "NODE" "=" "node" "" [] [] [] false [{ifeq ($(shell uname -s),SunOS) 3 true}]`,
+		`9-11 1 "LIST" "=" "one two three" "" [] [] [] false []`,
+		`12-12 1 "V" "?=" "1" "" [] [] [] false []`,
+		`13-13 1 "X" "::=" "$(foreach a,b:c,$(a)=1)" "" [] [] [] false []`,
+		`14-14 2 "" "" "" "" [$(TOP)/tools/mk/own.mk $(INCMAKE)/Makefile.targ] [] [] false []`,
+		`15-15 1 "BODY" "=" "$(define)" "" [] [] [] false []`,
+		`18-18 3 "" "" "" "" [] [.PHONY] [all] false []`,
+		`19-19 3 "" "" "" "" [] [all] [dep $(X:%=%.o)] true []`,
+		`20-21 4 "" "" "" "" [] [] [] false []`,
+		`23-23 4 "" "" "" "" [] [] [] false []`,
+		`24-24 1 "MF" "+=" "a" "buildimage" [] [] [] false []`,
+		`26-26 1 "Z" "=" "1" "" [] [] [] false [{ifneq ($(OS),SunOS) 25 false}]`,
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)

@@ -264,24 +264,6 @@ func cutWord(s string) (word, rest string) {
 	return s[:i], strings.TrimLeft(s[i:], " \t")
 }
 
-// Holds tells whether the statement is read when make runs on SunOS (true) or
-// elsewhere (false), as far as its conditions tell by naming that system. Other
-// conditions count as holding.
-func (s Stmt) Holds(sunos bool) bool {
-	for _, c := range s.Conds {
-		if !strings.Contains(c.Text, "SunOS") {
-			continue
-		}
-		wants := strings.HasPrefix(c.Text, "ifeq") != c.Else
-		if strings.Contains(c.Text, "(uname") || strings.Contains(c.Text, "shell") || strings.Contains(c.Text, "$") {
-			if wants != sunos {
-				return false
-			}
-		}
-	}
-	return true
-}
-
 // CommentAbove returns the comment that stands directly above line, without its
 // marks, one string a line; nil if there is none.
 func (f *File) CommentAbove(line int) []string {

@@ -162,14 +162,6 @@ func (w *Writer) Write(typ uint32, offset uint64, block []byte) {
 // FreeFrom makes everything of the current object from offset on a hole.
 func (w *Writer) FreeFrom(offset uint64) { w.free(offset, toEnd) }
 
-// Free makes a hole of whole blocks in the current object.
-func (w *Writer) Free(offset, length uint64) {
-	if w.blockSize != 0 && length%w.blockSize != 0 {
-		w.fail("object %d: hole of %d bytes, block size %d", w.current, length, w.blockSize)
-	}
-	w.free(offset, length)
-}
-
 func (w *Writer) free(offset, length uint64) {
 	if w.current == 0 || offset%w.blockSize != 0 {
 		w.fail("object %d: hole at %d, block size %d", w.current, offset, w.blockSize)

@@ -25,7 +25,7 @@ func sample(t testing.TB, from uint64) []byte {
 	w.Object(9, TypePlainFile, TypeSA, 1024, []byte("bonus of 17 bytes"))
 	w.FreeFrom(4096)
 	w.Write(TypePlainFile, 0, bytes.Repeat([]byte{1}, 1024))
-	w.Free(1024, 1024)
+	w.free(1024, 1024)
 	w.Write(TypePlainFile, 2048, bytes.Repeat([]byte{2}, 1024))
 	w.Spill(bytes.Repeat([]byte{3}, 512))
 	if err := w.End(); err != nil {
@@ -258,7 +258,6 @@ func TestWriterRefuses(t *testing.T) {
 		{"short block", func(w *Writer) { file(w); w.Write(19, 0, make([]byte, 512)) }, "512 bytes at 0, block size 1024"},
 		{"odd offset", func(w *Writer) { file(w); w.Write(19, 512, make([]byte, 1024)) }, "1024 bytes at 512"},
 		{"backwards", func(w *Writer) { file(w); w.Write(19, 1024, make([]byte, 1024)); w.Write(19, 0, make([]byte, 1024)) }, "after offset 2048"},
-		{"odd hole", func(w *Writer) { file(w); w.Free(0, 512) }, "hole of 512 bytes"},
 		{"odd spill", func(w *Writer) { file(w); w.Spill(make([]byte, 100)) }, "spill block of 100 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -270,16 +270,12 @@ func compareAll(t *testing.T, r *Repo, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var jobs []Job
 	for _, n := range names {
-		jobs = append(jobs, Job{Repo: r, Name: n})
-	}
-	paths, err := FetchAll(ctx, jobs, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, n := range names {
-		got, _ := os.ReadFile(paths[i])
+		path, err := Job{Repo: r, Name: n}.Fetch(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := os.ReadFile(path)
 		if want, err := os.ReadFile(filepath.Join(dir, n+".tgz")); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s differs, %v", n, err)
 		}
@@ -508,10 +504,6 @@ func TestAddresses(t *testing.T) {
 	}
 	if got := Expand("https://h/$osrelease/$arch/All", "x86_64", "5.11"); got != "https://h/5.11/x86_64/All" {
 		t.Error(got)
-	}
-	conf := "# http://commented\n\nhttps://a/All\n  http://indented\nfile:///b \nother\nftp://c\n"
-	if got := ParseConf([]byte(conf)); !slices.Equal(got, []string{"https://a/All", "file:///b", "ftp://c"}) {
-		t.Errorf("%q", got)
 	}
 	if got := SplitPath("a;;b; c"); !slices.Equal(got, []string{"a", "b", "c"}) {
 		t.Errorf("%q", got)

@@ -3,8 +3,6 @@ package repository
 import (
 	"context"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/version"
 )
 
@@ -77,27 +75,4 @@ func (j Job) Fetch(ctx context.Context) (string, error) {
 		return j.Entry.Fetch(ctx)
 	}
 	return j.Repo.Package(ctx, j.Name)
-}
-
-const defaultParallel = 4
-
-// FetchAll fetches packages, several at once (0 is 4), and returns their paths in
-// the order of the jobs. The first failure ends it.
-func FetchAll(ctx context.Context, jobs []Job, parallel int) ([]string, error) {
-	if parallel <= 0 {
-		parallel = defaultParallel
-	}
-	paths := make([]string, len(jobs))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(parallel)
-	for i, j := range jobs {
-		group.Go(func() (err error) {
-			paths[i], err = j.Fetch(ctx)
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	return paths, nil
 }

@@ -282,10 +282,14 @@ func (o *output) write(name string, data []byte) error {
 	return err
 }
 
-// publish gives the files their final names, in this order.
+// publish gives the files their final names, in this order. If one cannot have
+// its name, none keeps it.
 func (o *output) publish(names ...string) error {
-	for _, name := range names {
+	for i, name := range names {
 		if err := os.Rename(o.temp(name), filepath.Join(o.dir, name)); err != nil {
+			for _, done := range names[:i] {
+				os.Remove(filepath.Join(o.dir, done))
+			}
 			return err
 		}
 	}

@@ -208,6 +208,9 @@ func TestUploadToDirectory(t *testing.T) {
 			t.Errorf("%s: main-latest leads to %q (%v)", d, stamp, err)
 		}
 		name := filepath.Base(d)
+		if own, _ := filepath.Glob(filepath.Join(d, stamp, "triton-origin-*")); len(own) != 1 {
+			t.Errorf("%s holds other images too: %q", d, own)
+		}
 		for _, suffix := range []string{".zfs.gz", ".imgmanifest", ".pkgaudit"} {
 			if _, err := os.Stat(filepath.Join(d, stamp, name, name+"-zfs-"+stamp+suffix)); err != nil {
 				t.Error(err)

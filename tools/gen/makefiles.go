@@ -24,6 +24,8 @@ func imageMakefile(set *flavor.Set, f *flavor.Flavor) ([]byte, error) {
 	p("export ENGBLD_SKIP_VALIDATE_BUILDENV := true\n")
 	p("ENGBLD_USE_BUILDIMAGE :=\ttrue\n")
 	p("BUILDIMAGE_PKG =\n\n")
+	p("# The bits of other images, beside this one's, are not uploaded with it.\n")
+	p("_ENGBLD_BITS_SUBDIR =\t$(NAME)\n\n")
 	p("# %s, pkgsrc %s %s\n", f.Base, f.Pkgsrc.Release, f.Pkgsrc.Arch)
 	p("BASE_IMAGE_UUID =\t%s\n", f.Base.UUID)
 	p("BUILDIMAGE_NAME =\t$(NAME)\n")

@@ -18,8 +18,8 @@ import (
 )
 
 // calls are the system calls that TestInputOutputErrors makes fail.
-var calls = []string{"openat", "read", "pread64", "write", "pwrite64", "fsync", "ftruncate", "getdents64", "newfstatat", "mkdirat",
-	"renameat", "linkat", "fchmodat", "unlinkat"}
+var calls = []string{"openat", "read", "pread64", "write", "pwrite64", "fsync", "getdents64", "newfstatat", "mkdirat",
+	"renameat", "linkat", "fchmod", "unlinkat"}
 
 // TestInputOutputErrors lets the n-th call of each thread fail with EIO, for all
 // kinds of calls and many n, with empty caches and with full ones: the build gives

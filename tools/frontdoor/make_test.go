@@ -414,7 +414,7 @@ func TestPipelineCommand(t *testing.T) {
 	c.env = []string{"ENGBLD_BITS_UPLOAD_IMGAPI=true"}
 	out := c.ok(t, "sh", "-c", `make clean distclean >&2 && make print-BRANCH print-STAMP triton-origin-x86_64-21.4.0-"buildimage bits-upload"`)
 	stamp := regexp.MustCompile(`(?m)^STAMP=(.*)$`).FindStringSubmatch(out)
-	if stamp == nil || !strings.HasPrefix(out, "BRANCH=main\n") || !strings.HasSuffix(out, "arg=-n\narg=triton-origin-x86_64-21.4.0\narg=-t\narg="+stamp[1]+"\n") ||
+	if stamp == nil || !strings.HasPrefix(out, "BRANCH=main\n") || !strings.HasSuffix(out, "arg=-n\narg=triton-origin-x86_64-21.4.0\narg=-t\narg="+stamp[1]+"\narg=triton-origin-x86_64-21.4.0\n") ||
 		!strings.Contains(out, "arg=-p\n") {
 		t.Error(out)
 	}

@@ -33,6 +33,7 @@ type job struct {
 	When  string // before, during or after it
 	What  string // error, wait, or the name of a signal
 	Flag  string // a file that is made by who waits for another build, which is what wait waits for
+	After string // a file that must be there before a clone is made; "" is none
 }
 
 const (
@@ -168,6 +169,9 @@ func (r *trouble) Run(ctx context.Context, c native.Command) error {
 	fmt.Fprintln(r.log, c)
 	here := r.n == r.At
 	r.n++
+	if r.After != "" && strings.HasPrefix(c.String(), "zfs clone ") && !appears(r.After) {
+		return errors.New("the other build does not end")
+	}
 	if here && r.When == "before" {
 		if err := r.happen(ctx); err != nil {
 			return err
@@ -192,13 +196,10 @@ func (r *trouble) happen(ctx context.Context) error {
 	case "error":
 		return errors.New("trouble")
 	case "wait":
-		for range 6000 { // a minute
-			if _, err := os.Stat(r.Flag); err == nil {
-				return nil
-			}
-			time.Sleep(10 * time.Millisecond)
+		if !appears(r.Flag) {
+			return errors.New("no other build waits")
 		}
-		return errors.New("no other build waits")
+		return nil
 	case "SIGINT":
 		sig = syscall.SIGINT
 	case "SIGTERM":
@@ -212,4 +213,15 @@ func (r *trouble) happen(ctx context.Context) error {
 	case <-time.After(time.Second): // cleaning up goes on
 	}
 	return nil
+}
+
+// appears waits for a file.
+func appears(name string) bool {
+	for range 12000 { // two minutes
+		if _, err := os.Stat(name); err == nil {
+			return true
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return false
 }

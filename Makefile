@@ -22,6 +22,8 @@
 #:   make test                   run the tests
 #:   make soak                   random file systems against real ZFS, 500 rounds,
 #:                               and builds that are killed, starved, repeated
+#:   make fuzz                   made-up inputs for every parser, ten minutes of
+#:                               CPU time each; FUZZ=3s: a short look
 #:   make check                  format, vet, generated files
 #:   make cross                  compile for every system engbld runs on
 #:   make gen                    write what is generated from images/*/flavor.toml
@@ -74,6 +76,10 @@ soak:
 	@$(_ENGBLD_TEST_ENV) ENGBLD_SOAK=500 $(_ENGBLD_GO) test -run Soak -timeout 120m ./tools/dataset
 	@$(_ENGBLD_TEST_ENV) ENGBLD_STRESS=1 $(_ENGBLD_GO) test -v -timeout 60m \
 	    -run 'Killed|TwoAtOnce|Cache|Few|Clock|Times|Soak|InputOutput' ./tools/e2e
+
+.PHONY: fuzz
+fuzz:
+	@$(_ENGBLD_TEST_ENV) $(_ENGBLD_GO) run ./tools/fuzz $(FUZZ_ARGS)
 
 .PHONY: bench
 bench:

@@ -21,7 +21,7 @@ var order = [][]string{
 	{"tools/build", "tools/compare", "tools/pkgcmd", "tools/sbom"},
 	{"tools/report"},
 	{"tools/app"},
-	{"targets", "tools/bench", "tools/engbld"}, // programs
+	{"targets", "tools/bench", "tools/engbld", "tools/fuzz"}, // programs
 }
 
 // tests lists what only tests import, with the packages below it.

@@ -32,7 +32,7 @@ import (
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
-	"github.com/TritonDataCenter/engbld/tools/filelock"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -132,7 +132,7 @@ func Upload(ctx context.Context, store Store, req Request) (*Result, error) {
 	if err := os.Remove(artifacts); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.Step.Errorf("removing the list of the last upload: %w", err)
 	}
-	filelock.Sweep(req.Dir, prefix)
+	newfile.Sweep(req.Dir)
 	stamp, err := req.stamp()
 	if err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 	"sync"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
-	"github.com/TritonDataCenter/engbld/tools/filelock"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 )
 
 // Dir is a Store in a directory, of this machine or mounted on it. Pointers
@@ -93,30 +93,21 @@ func (d *Dir) Put(ctx context.Context, name string, f File) (sum Sum, err error)
 // replace writes dst anew: on the disk before it has its name. Others may do the
 // same at the same time; each prepares a file of its own, and the last one wins.
 func replace(dst string, mode fs.FileMode, write func(*os.File) error) error {
-	f, err := filelock.Create(filepath.Dir(dst), prefix, mode)
+	f, err := newfile.Create(dst, mode)
 	if err != nil {
 		return err
 	}
-	err = write(f)
-	if err == nil {
-		err = f.Sync()
+	defer f.Discard()
+	if err := write(f.File); err != nil {
+		return err
 	}
-	if err == nil {
-		err = os.Rename(f.Name(), dst)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	if cerr := f.Close(); err == nil { // until here nobody takes it for a leftover
-		err = cerr
-	}
-	return err
+	return f.Commit()
 }
 
 // sweep removes the files that killed uploads left in a directory, once.
 func (d *Dir) sweep(dir string) {
 	if _, done := d.swept.LoadOrStore(dir, true); !done {
-		filelock.Sweep(dir, prefix)
+		newfile.Sweep(dir)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/TritonDataCenter/engbld/tools/bits"
-	"github.com/TritonDataCenter/engbld/tools/filelock"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 )
 
 // uploadEnv tells a copy of the test program what to upload: DIR, DEST and STAMP.
@@ -90,7 +90,7 @@ func TestOneBuildTwice(t *testing.T) {
 	dir, _ := component(t)
 	for round := range 50 {
 		dest := filepath.Join(t.TempDir(), "out")
-		left, err := filelock.Create(mkdir(t, filepath.Join(dest, "s", "comp")), ".engbld-", 0o644)
+		left, err := newfile.Create(filepath.Join(mkdir(t, filepath.Join(dest, "s", "comp")), "a.tgz"), 0o644)
 		if err != nil {
 			t.Fatal(err)
 		}

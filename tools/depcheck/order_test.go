@@ -3,9 +3,10 @@ package depcheck
 // order lists all packages, lowest first. A package may import those in lines
 // above its own. Packages in one line do not know each other.
 var order = [][]string{
+	{"tools/filelock"},
 	{"tools/newfile"},
 	{ // what knows nothing of the others
-		"images", "tools/bounded", "tools/fault", "tools/filelock", "tools/finding", "tools/fstree", "tools/gunzip",
+		"images", "tools/bounded", "tools/fault", "tools/finding", "tools/fstree", "tools/gunzip",
 		"tools/pkgsrc/plist", "tools/pkgsrc/version", "tools/plan", "tools/rest", "tools/sandbox/loopback", "tools/stamp",
 	},
 	{ // single formats, and tools without any

@@ -11,8 +11,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 )
 
 // Cache keeps files that were fetched. A file is trusted only when its server
@@ -29,6 +31,8 @@ type Cache struct {
 	Client  *Client // nil: a default one
 	Dir     string
 	Offline bool // as if the client were
+
+	swept sync.Once // of leftovers
 }
 
 // record is what is known of an address.
@@ -46,6 +50,7 @@ func (c *Cache) Get(ctx context.Context, url string, want Expect) (path string, 
 			return "", Info{}, fault.Step.Errorf("making the download cache: %w", err)
 		}
 	}
+	c.swept.Do(func() { newfile.Sweep(address) })
 	recordPath := filepath.Join(address, fmt.Sprintf("%x.json", sha256.Sum256([]byte(url))))
 	client := c.Client
 	if client == nil {
@@ -92,7 +97,7 @@ func (c *Cache) Get(ctx context.Context, url string, want Expect) (path string, 
 	if err := os.Rename(d.path(), path); err != nil {
 		return "", Info{}, fault.Step.Errorf("fetching %s: %w", Redact(url), err)
 	}
-	if err := store(recordPath, record{Redact(url), d.info}); err != nil {
+	if err := c.store(recordPath, record{Redact(url), d.info}); err != nil {
 		return "", Info{}, fault.Step.Errorf("fetching %s: %w", Redact(url), err)
 	}
 	return path, d.info, nil
@@ -181,22 +186,19 @@ func (c *Cache) kept(f func(path string, fi fs.FileInfo) error) error {
 	return nil
 }
 
-// store writes a record under a temporary name first.
-func store(path string, r record) (err error) {
+// store writes a record.
+func (c *Cache) store(path string, r record) error {
 	raw, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".engbld-*")
+	f, err := newfile.Create(path, 0o666)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(raw)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
+	defer f.Discard()
+	if _, err := f.Write(raw); err != nil {
+		return err
 	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
+	return f.CommitLazily()
 }

@@ -6,14 +6,9 @@ package filelock
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -100,60 +95,20 @@ func (l *Lock) Remove() {
 	l.Release()
 }
 
-// Create opens a new file in dir, for writing, and holds it until it is closed:
-// Sweep leaves it alone so long. Its name is prefix and 16 random hexadecimal
-// digits; mode is subject to the umask.
-func Create(dir, prefix string, mode os.FileMode) (*os.File, error) {
-	for tries := 0; ; tries++ {
-		var random [8]byte
-		_, _ = rand.Read(random[:]) // never fails
-		path := filepath.Join(dir, prefix+hex.EncodeToString(random[:]))
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, mode)
-		if errors.Is(err, fs.ErrExist) && tries < maxTries {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		err = flock(f)
-		_, gone := os.Lstat(path)
-		switch {
-		case errors.Is(err, syscall.EWOULDBLOCK), errors.Is(gone, fs.ErrNotExist):
-			// Sweep came between opening and locking.
-			if f.Close(); tries < maxTries {
-				continue
-			}
-			return nil, fmt.Errorf("making %s: something removes it again and again", path)
-		case err != nil && !unsupported(err):
-			f.Close()
-			os.Remove(path)
-			return nil, fmt.Errorf("locking %s: %w", path, err)
-		}
-		return f, nil
-	}
-}
+// ErrHeld is a lock that somebody else has.
+var ErrHeld = errors.New("somebody else has the lock")
 
-// Sweep removes the regular files in dir that Create made with that prefix and
-// whose process ended before it gave them their names. What cannot be looked at
-// or locked stays.
-func Sweep(dir, prefix string) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return
+// Hold takes the lock on an open file, which lasts until that is closed, or
+// returns ErrHeld. errors.ErrUnsupported is a file system that knows no locks.
+func Hold(f *os.File) error {
+	err := flock(f)
+	switch {
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return ErrHeld
+	case err != nil && unsupported(err):
+		return errors.ErrUnsupported
+	case err != nil:
+		return fmt.Errorf("locking %s: %w", f.Name(), err)
 	}
-	for _, e := range entries {
-		random, ok := strings.CutPrefix(e.Name(), prefix)
-		if b, err := hex.DecodeString(random); !ok || err != nil || len(b) != 8 || !e.Type().IsRegular() {
-			continue
-		}
-		path := filepath.Join(dir, e.Name())
-		f, err := os.Open(path)
-		if err != nil {
-			continue
-		}
-		if flock(f) == nil {
-			os.Remove(path)
-		}
-		f.Close()
-	}
+	return nil
 }

@@ -2,12 +2,14 @@
 // and files that never get one.
 //
 // A file under way is beside its place, so a rename can never become a copy, and
-// is called .engbld-file-*: uploads skip such names, and a later run removes what
-// a killed one left.
+// is called .engbld-file-*: uploads skip such names. Who writes it holds a lock on
+// it, which ends with the process; what a killed one left is known by that, and
+// the next run removes it.
 package newfile
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -15,11 +17,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/TritonDataCenter/engbld/tools/filelock"
 )
 
 const (
 	prefix   = ".engbld-file-"
-	age      = 24 * time.Hour // of a file that nobody writes to any more
+	age      = 24 * time.Hour // of a file that nobody writes to any more, where there are no locks
 	maxTries = 1000           // to find a name that is free
 	maxBase  = 100            // bytes of the file's own name in the one under way
 )
@@ -38,27 +42,49 @@ func Create(name string, perm fs.FileMode) (*File, error) {
 	stem := filepath.Join(filepath.Dir(name), prefix+base[:min(len(base), maxBase)]+"-")
 	for try := 0; ; try++ {
 		f, err := os.OpenFile(stem+strconv.FormatUint(rand.Uint64(), 36), os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
-		if err == nil {
-			return &File{File: f, name: name}, nil
+		if errors.Is(err, fs.ErrExist) && try < maxTries {
+			continue
 		}
-		if !errors.Is(err, fs.ErrExist) || try == maxTries {
+		if err != nil {
 			return nil, err
 		}
+		err = filelock.Hold(f)
+		_, gone := os.Lstat(f.Name())
+		switch {
+		case errors.Is(err, filelock.ErrHeld), errors.Is(gone, fs.ErrNotExist):
+			// Sweep came between opening and locking.
+			if f.Close(); try < maxTries {
+				continue
+			}
+			return nil, fmt.Errorf("making %s: something removes it again and again", f.Name())
+		case err != nil && !errors.Is(err, errors.ErrUnsupported):
+			f.Close()
+			os.Remove(f.Name())
+			return nil, err
+		}
+		return &File{File: f, name: name}, nil
 	}
 }
 
 // Commit writes everything through to the disk and gives the file its name,
 // replacing one that is there. After an error there is no file.
 func (f *File) Commit() error {
-	err := f.Sync()
-	if e := f.Close(); err == nil {
-		err = e
+	if err := f.Sync(); err != nil {
+		f.Discard()
+		return err
 	}
-	if err == nil {
-		err = os.Rename(f.Name(), f.name)
-	}
+	return f.CommitLazily()
+}
+
+// CommitLazily is Commit without waiting for the disk, for what is checked when it
+// is read: if the machine stops, the file may be empty or damaged.
+func (f *File) CommitLazily() error {
+	err := os.Rename(f.Name(), f.name)
 	if err != nil {
 		os.Remove(f.Name())
+	}
+	if e := f.Close(); err == nil { // until here nobody takes it for a leftover
+		err = e
 	}
 	f.done = true
 	return err
@@ -68,8 +94,8 @@ func (f *File) Commit() error {
 func (f *File) Discard() {
 	if !f.done {
 		f.done = true
-		f.Close()
 		os.Remove(f.Name())
+		f.Close()
 	}
 }
 
@@ -88,17 +114,29 @@ func Write(name string, data []byte, perm fs.FileMode) error {
 	return f.Commit()
 }
 
-// Sweep removes files under way from a directory that nobody has written to for a
-// day. What cannot be removed stays.
+// Sweep removes from a directory the files under way whose processes have ended;
+// where the file system knows no locks, those nobody has written to for a day.
+// What cannot be removed stays.
 func Sweep(dir string) {
 	left, _ := os.ReadDir(dir)
 	for _, e := range left {
-		if !strings.HasPrefix(e.Name(), prefix) {
+		if !strings.HasPrefix(e.Name(), prefix) || !e.Type().IsRegular() {
 			continue
 		}
-		if fi, err := e.Info(); err == nil && fi.Mode().IsRegular() && time.Since(fi.ModTime()) > age {
-			os.Remove(filepath.Join(dir, e.Name()))
+		path := filepath.Join(dir, e.Name())
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			continue
 		}
+		switch err := filelock.Hold(f); {
+		case err == nil:
+			os.Remove(path)
+		case errors.Is(err, errors.ErrUnsupported):
+			if fi, err := f.Stat(); err == nil && time.Since(fi.ModTime()) > age {
+				os.Remove(path)
+			}
+		}
+		f.Close()
 	}
 }
 

@@ -7,8 +7,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 )
 
 func names(t *testing.T, dir string) []string {
@@ -70,28 +70,70 @@ func TestDiscard(t *testing.T) {
 	}
 }
 
-// A run that was killed leaves a file, which goes a day later.
+// Files that are being written stay; those of ended processes go, and nothing else.
 func TestSweep(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for name, age := range map[string]time.Duration{
-		".engbld-file-x-1": 25 * time.Hour, ".engbld-file-y-1": 25 * time.Hour, ".engbld-file-x-2": time.Hour,
-		".engbld-lock": 25 * time.Hour, "file": 25 * time.Hour,
-	} {
-		path, then := filepath.Join(dir, name), time.Now().Add(-age)
-		if err := os.WriteFile(path, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chtimes(path, then, then); err != nil {
+	held, err := Create(filepath.Join(dir, "held"), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, err := Create(filepath.Join(dir, "left"), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left.Close()
+	for _, name := range []string{".engbld-lock", "file"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := Write(filepath.Join(dir, "x"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := names(t, dir), []string{".engbld-file-x-2", ".engbld-lock", "file", "x"}; !slices.Equal(got, want) {
+	if got, want := names(t, dir), []string{filepath.Base(held.Name()), ".engbld-lock", "file", "x"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
+	if err := held.Commit(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Files are made while others sweep: nobody loses one.
+func TestSweepBesideCreate(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	stop := make(chan struct{})
+	var sweepers, makers sync.WaitGroup
+	for range 2 {
+		sweepers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					Sweep(dir)
+				}
+			}
+		})
+	}
+	for range 4 {
+		makers.Go(func() {
+			for range 200 {
+				f, err := Create(filepath.Join(dir, "x"), 0o600)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := f.Commit(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	makers.Wait()
+	close(stop)
+	sweepers.Wait()
 }
 
 func TestUnnamed(t *testing.T) {

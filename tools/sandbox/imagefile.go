@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 )
 
 const maxImageFile = 20 << 30 // spec imgapi.md section 6
@@ -140,12 +141,11 @@ func (c *call) store(uuid string, f imgmanifest.File, content io.Reader) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(dir, ".engbld-*")
+	temp, err := newfile.Create(filepath.Join(dir, "file"), 0o600)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp.Name()) // gone already if all went well
-	defer temp.Close()           // closed already if all went well
+	defer temp.Discard()
 	hash, sum := sha1.New(), md5.New()
 	f.Size, err = io.Copy(io.MultiWriter(temp, hash, sum), io.LimitReader(content, maxImageFile+1))
 	digest := hex.EncodeToString(hash.Sum(nil))
@@ -162,7 +162,7 @@ func (c *call) store(uuid string, f imgmanifest.File, content io.Reader) error {
 		return download("\"sha1\" hash, %s, does not match the uploaded file sha1 hash, %s", f.SHA1, digest)
 	}
 	f.SHA1 = digest
-	if err := errors.Join(temp.Sync(), temp.Close()); err != nil {
+	if err := temp.Sync(); err != nil {
 		return err
 	}
 	return c.change(uuid, func(r *record) error {

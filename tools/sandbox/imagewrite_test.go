@@ -28,6 +28,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 )
 
 // tester talks to a sandbox as a user with a key.
@@ -335,27 +336,30 @@ func TestUploadReplacedAndCut(t *testing.T) {
 	}
 }
 
+// What a killed server left goes; what another one is receiving stays.
 func TestLeftoversAreCleaned(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	start(t, Options{Dir: dir})
-	old, young := filepath.Join(dir, "images", testUUID(1), ".engbld-1"), filepath.Join(dir, "images", testUUID(1), ".engbld-2")
-	if err := os.MkdirAll(filepath.Dir(old), 0o755); err != nil {
+	image := filepath.Join(dir, "images", testUUID(1))
+	if err := os.MkdirAll(image, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{old, young} {
-		if err := os.WriteFile(name, nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Chtimes(old, time.Time{}, time.Now().Add(-2*time.Hour)); err != nil {
+	left, err := newfile.Create(filepath.Join(image, "file"), 0o644)
+	if err != nil {
 		t.Fatal(err)
 	}
+	left.Close() // as its process does when it ends
+	coming, err := newfile.Create(filepath.Join(image, "file"), 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer coming.Discard()
 	start(t, Options{Dir: dir})
-	if _, err := os.Stat(old); err == nil {
+	if _, err := os.Stat(left.Name()); err == nil {
 		t.Error("the old one is still there")
 	}
-	if _, err := os.Stat(young); err != nil {
+	if _, err := os.Stat(coming.Name()); err != nil {
 		t.Error(err)
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/TritonDataCenter/engbld/tools/filelock"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 )
 
 // state is what the image server knows: the embedded images, and above them
@@ -59,19 +60,13 @@ func openState(data fs.FS, dir string) (*state, error) {
 	return s, nil
 }
 
-// clean removes what servers that were killed left; an upload that is still
-// coming in is younger.
+// clean removes what servers that were killed left.
 func (s *state) clean() {
-	for _, pattern := range []string{".engbld-*", filepath.Join("*", ".engbld-*")} {
-		names, err := fs.Glob(os.DirFS(s.dir), pattern)
-		if err != nil {
-			continue
-		}
-		for _, name := range names {
-			name = filepath.Join(s.dir, name)
-			if info, err := os.Stat(name); err == nil && time.Since(info.ModTime()) > time.Hour {
-				_ = os.Remove(name) // it is only room
-			}
+	newfile.Sweep(s.dir)
+	entries, _ := os.ReadDir(s.dir)
+	for _, e := range entries {
+		if e.IsDir() {
+			newfile.Sweep(filepath.Join(s.dir, e.Name()))
 		}
 	}
 }
@@ -216,16 +211,15 @@ func (s *state) remove(r *record) error {
 
 // writeFile gives a file its name when it is complete.
 func writeFile(name string, content io.Reader) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".engbld-*")
+	f, err := newfile.Create(name, 0o600)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // gone already if all went well
-	_, err = io.Copy(f, content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	defer f.Discard()
+	if _, err := io.Copy(f, content); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), name)
+	return f.Commit()
 }
 
 // state returns the computed state (spec imgapi.md section 11).

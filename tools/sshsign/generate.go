@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -52,13 +53,14 @@ func generate(name string) error {
 
 // place writes a file beside its place, complete, and moves it there.
 func place(name string, text []byte, mode fs.FileMode, move func(from, to string) error) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".engbld-*")
+	newfile.Sweep(filepath.Dir(name))
+	f, err := newfile.Create(name, 0o600)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
+	defer f.Discard()
 	_, err = f.Write(text)
-	if err = errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
+	if err = errors.Join(err, f.Chmod(mode)); err != nil {
 		return err
 	}
 	return move(f.Name(), name)

@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 )
 
 const directoryType = "application/x-json-stream; type=directory"
@@ -65,12 +67,12 @@ func (s *server) putObject(w http.ResponseWriter, r *http.Request, n name) error
 	}
 	// The content comes first in a file of its own, since the line before it
 	// needs the sum.
-	tmp, err := os.CreateTemp(filepath.Dir(s.objectPath(n)), ".engbld-*")
+	newfile.Sweep(filepath.Dir(s.objectPath(n)))
+	tmp, err := newfile.Create(s.objectPath(n), 0o600)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name())
-	defer tmp.Close()
+	defer tmp.Discard()
 	h := md5.New()
 	if m.Size, err = io.Copy(io.MultiWriter(tmp, h), io.LimitReader(r.Body, limit+1)); err != nil {
 		return refuse("UploadAbandoned", "request was aborted")
@@ -169,18 +171,18 @@ func (s *server) store(n name, m *meta, content io.ReadSeeker) error {
 		return err
 	}
 	dst := s.objectPath(n)
-	f, err := os.CreateTemp(filepath.Dir(dst), ".engbld-*")
+	f, err := newfile.Create(dst, 0o600)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // gone already if all went well
+	defer f.Discard()
 	if _, err = f.Write(append(line, '\n')); err == nil {
 		_, err = io.Copy(f, content)
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), dst)
+	return f.CommitLazily()
 }
 
 func (s *server) get(w http.ResponseWriter, r *http.Request, n name) error {

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 	"github.com/TritonDataCenter/engbld/tools/sandbox/loopback"
 )
 
@@ -48,16 +49,7 @@ func AddUser(dir, account string, key ssh.PublicKey) error {
 	if strings.Contains(string(old), line) {
 		return nil
 	}
-	f, err := os.CreateTemp(keys, ".engbld-*")
-	if err != nil {
-		return fmt.Errorf("object store: %w", err)
-	}
-	defer os.Remove(f.Name()) // gone already if all went well
-	_, err = f.WriteString(string(old) + line)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
+	if err := newfile.Write(name, []byte(string(old)+line), 0o600); err != nil {
 		return fmt.Errorf("object store: %w", err)
 	}
 	return nil

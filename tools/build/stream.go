@@ -6,12 +6,22 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"sync"
 
 	"github.com/TritonDataCenter/engbld/tools/dataset"
 	gz "github.com/TritonDataCenter/engbld/tools/gunzip"
 	"github.com/TritonDataCenter/engbld/tools/zstream"
 	"github.com/klauspost/pgzip"
+)
+
+// How streams are compressed. Level and block size decide the bytes; on real
+// files they come within a few hundredths of gzip's own level 6, several times
+// as fast.
+const (
+	level     = 6
+	blockSize = 2 << 20 // bytes compressed on their own, with those before as dictionary
+	maxBlocks = 16      // at once, each with two blocks of memory
 )
 
 // Written is a finished image file.
@@ -41,7 +51,10 @@ func WriteStream(f *os.File, write func(w io.Writer) (dataset.Stats, error)) (Wr
 		follow.stop(err) // ends the writer, too
 		done <- result{n, err}
 	}()
-	z, err := pgzip.NewWriterLevel(io.MultiWriter(f, sum, sum256, follow), pgzip.DefaultCompression)
+	z, err := pgzip.NewWriterLevel(io.MultiWriter(f, sum, sum256, follow), level)
+	if err == nil {
+		err = z.SetConcurrency(blockSize, min(runtime.GOMAXPROCS(0)+1, maxBlocks))
+	}
 	if err != nil {
 		follow.end(err)
 		return Written{}, dataset.Stats{}, err

@@ -26,7 +26,7 @@ const (
 	inSize  = 64 << 10
 	history = 32 << 10 // as far as deflate looks back
 	outSize = history + 288<<10
-	maxStep = 258 + 16 // bytes one step may write, or write over
+	maxStep = 258 + 24 // bytes one step may write, or write over: two literals, a match and 16 more
 )
 
 var le = binary.LittleEndian

@@ -66,7 +66,7 @@ func (z *Reader) fast() (ended bool, err error) {
 	lit, dist, out := &z.lit, &z.dist, &z.out
 loop:
 	for pos+8 <= len(in) && w <= outSize-maxStep {
-		bits |= le.Uint64(in[pos:]) << nbits
+		bits |= le.Uint64(in[pos:]) << (nbits & 63)
 		pos += int((63 - nbits) >> 3)
 		nbits |= 56
 		e := lit[bits&(1<<litBits-1)]
@@ -94,7 +94,7 @@ loop:
 			if pos+8 > len(in) {
 				continue // e is found again, by whoever goes on
 			}
-			bits |= le.Uint64(in[pos:]) << nbits
+			bits |= le.Uint64(in[pos:]) << (nbits & 63)
 			pos += int((63 - nbits) >> 3)
 			nbits |= 56
 		}
@@ -145,9 +145,12 @@ loop:
 			break loop
 		}
 		if distance >= 8 {
-			// Eight at a time; what is written too much is written over.
-			src, dst := out[from:], out[w:w+length+8]
-			for i := 0; i < length; i += 8 {
+			// Eight at a time, the first two at once; what is written too much is
+			// written over.
+			src, dst := out[from:from+length+16], out[w:w+length+16]
+			le.PutUint64(dst, le.Uint64(src))
+			le.PutUint64(dst[8:], le.Uint64(src[8:]))
+			for i := 16; i < length; i += 8 {
 				le.PutUint64(dst[i:], le.Uint64(src[i:]))
 			}
 		} else {

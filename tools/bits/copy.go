@@ -10,7 +10,8 @@ import (
 // copySummed copies src to dst and sums what dst holds then, so the sum is of
 // what was stored. The system copies, where it can without passing the bytes
 // through this program; summing is the slower part and runs beside it, reading
-// each byte once.
+// each byte once. The disk writes meanwhile, too, so that little is left when all
+// must be on it.
 func copySummed(ctx context.Context, dst, src *os.File) (n int64, sum Sum, err error) {
 	const step = 8 << 20
 	copied := make(chan int64, 1<<10) // lengths of what may be read now
@@ -34,7 +35,9 @@ func copySummed(ctx context.Context, dst, src *os.File) (n int64, sum Sum, err e
 		}
 		var k int64
 		k, err = dst.ReadFrom(io.LimitReader(src, step))
-		if n += k; k > 0 {
+		if k > 0 {
+			startWriting(dst, n, k)
+			n += k
 			copied <- k
 		} else if err == nil {
 			err = io.EOF

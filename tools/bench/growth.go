@@ -18,6 +18,7 @@ type growthInput struct {
 	Dir   string
 	Files int
 	Bytes int64
+	Every int // of so many files, one is changed
 }
 
 func (g growthInput) stream() string {
@@ -84,7 +85,7 @@ func growthWork(ctx context.Context, in growthInput) (measuredFunc, error) {
 		if err != nil {
 			return 0, 0, err
 		}
-		for i := 0; i < in.Files; i += 10 {
+		for i := 0; i < in.Files; i += in.Every {
 			n, err := t.Lstat(fmt.Sprintf("root/usr/lib/dir%05d/file%d", i/500, i))
 			if err != nil {
 				return 0, 0, err

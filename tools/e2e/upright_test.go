@@ -478,7 +478,7 @@ func TestSoak(t *testing.T) {
 		build()
 	}
 	first := measure(t, bits, sandbox)
-	n := often(5, 300)
+	n := often(5, 500)
 	for i := range n {
 		build()
 		if (i+1)%50 == 0 {

@@ -193,16 +193,7 @@ sizes, modes and access lists, and that nothing lies behind the ends of files.
 
 // writeFile gives a file its name when it is complete.
 func (a *app) writeFile(name string, write func(io.Writer) error) error {
-	name = a.abs(name)
-	f, err := newfile.Create(name, 0o666)
-	if err != nil {
-		return err
-	}
-	defer f.Discard()
-	if err := write(f); err != nil {
-		return err
-	}
-	return f.Commit()
+	return newfile.Fill(a.abs(name), 0o666, func(f *os.File) error { return write(f) })
 }
 
 func (o *opener) close() {

@@ -63,6 +63,7 @@ func (d *Dir) Mkdir(_ context.Context, name string) error {
 }
 
 // Put copies the file beside its place, with its mode, and renames it there.
+// Others may do the same at the same time; the last one wins.
 func (d *Dir) Put(ctx context.Context, name string, f File) (sum Sum, err error) {
 	defer func() {
 		if err != nil {
@@ -79,7 +80,7 @@ func (d *Dir) Put(ctx context.Context, name string, f File) (sum Sum, err error)
 		return sum, err
 	}
 	d.sweep(filepath.Dir(dst))
-	err = replace(dst, f.Mode|0o400, func(w *os.File) error {
+	err = newfile.Fill(dst, f.Mode|0o400, func(w *os.File) error {
 		n, copied, err := copySummed(ctx, w, src)
 		if err == nil && n != f.Size {
 			err = fmt.Errorf("it changed while it was read: %d bytes became %d", f.Size, n)
@@ -88,20 +89,6 @@ func (d *Dir) Put(ctx context.Context, name string, f File) (sum Sum, err error)
 		return err
 	})
 	return sum, err
-}
-
-// replace writes dst anew: on the disk before it has its name. Others may do the
-// same at the same time; each prepares a file of its own, and the last one wins.
-func replace(dst string, mode fs.FileMode, write func(*os.File) error) error {
-	f, err := newfile.Create(dst, mode)
-	if err != nil {
-		return err
-	}
-	defer f.Discard()
-	if err := write(f.File); err != nil {
-		return err
-	}
-	return f.Commit()
 }
 
 // sweep removes the files that killed uploads left in a directory, once.
@@ -152,7 +139,7 @@ func (d *Dir) Point(_ context.Context, name, stamp string) error {
 }
 
 func replaceText(dst, text string) error {
-	return replace(dst, 0o666, func(w *os.File) error {
+	return newfile.Fill(dst, 0o666, func(w *os.File) error {
 		_, err := io.WriteString(w, text)
 		return err
 	})

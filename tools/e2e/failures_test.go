@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -120,6 +121,27 @@ func files(t *testing.T, dir string) (list []string) {
 	return list
 }
 
+// signalAt runs a command and sends it a signal when a line of its story has this
+// text.
+func signalAt(t *testing.T, cmd *exec.Cmd, sig syscall.Signal, text string) {
+	t.Helper()
+	story, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewScanner(story)
+	for in.Scan() && !strings.Contains(in.Text(), text) {
+	}
+	if err := cmd.Process.Signal(sig); err != nil {
+		t.Logf("it was too fast: %v", err)
+	}
+	_, _ = io.Copy(io.Discard, story)
+	_ = cmd.Wait()
+}
+
 // TestSignals sends a signal at several lines of the story: the exit code tells
 // which, the three files do not appear, and the next run makes the same image as
 // if nothing had been.
@@ -135,21 +157,7 @@ func TestSignals(t *testing.T) {
 			t.Run(fmt.Sprintf("%v at %s", sig, step), func(t *testing.T) {
 				bits := t.TempDir()
 				cmd := c.Command([]string{"ENGBLD_BITS_DIR=" + bits, "ENGBLD_ROOT=" + c.Dir}, program, args...)
-				story, err := cmd.StderrPipe()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := cmd.Start(); err != nil {
-					t.Fatal(err)
-				}
-				in := bufio.NewScanner(story)
-				for in.Scan() && !strings.Contains(in.Text(), step) {
-				}
-				if err := cmd.Process.Signal(sig); err != nil {
-					t.Logf("it was too fast: %v", err)
-				}
-				_, _ = io.Copy(io.Discard, story)
-				_ = cmd.Wait()
+				signalAt(t, cmd, sig, step)
 				left := files(t, bits)
 				code := cmd.ProcessState.ExitCode()
 				switch {

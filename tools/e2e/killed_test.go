@@ -1,9 +1,7 @@
 package e2e
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -26,21 +24,7 @@ func TestKilledUploads(t *testing.T) {
 			t.Run(fmt.Sprintf("%v at %s", sig, line), func(t *testing.T) {
 				own := []string{"ENGBLD_SANDBOX_DIR=" + t.TempDir(), "ENGBLD_ROOT=" + c.Dir}
 				cmd := c.Command(own, program, args...)
-				story, err := cmd.StderrPipe()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := cmd.Start(); err != nil {
-					t.Fatal(err)
-				}
-				in := bufio.NewScanner(story)
-				for in.Scan() && !strings.Contains(in.Text(), line) {
-				}
-				if err := cmd.Process.Signal(sig); err != nil {
-					t.Logf("it was too fast: %v", err)
-				}
-				_, _ = io.Copy(io.Discard, story)
-				_ = cmd.Wait()
+				signalAt(t, cmd, sig, line)
 				if code := cmd.ProcessState.ExitCode(); sig == syscall.SIGINT && code != 130 && code != 0 {
 					t.Errorf("exit %d, want 130, or 0 if it was done", code)
 				}

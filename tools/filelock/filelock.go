@@ -49,13 +49,12 @@ func Try(path string) (*Lock, error) {
 		if err != nil {
 			return nil, err
 		}
-		err = flock(f)
-		switch {
-		case errors.Is(err, syscall.EWOULDBLOCK):
+		switch err := Hold(f); {
+		case errors.Is(err, ErrHeld):
 			return nil, f.Close()
-		case err != nil && !unsupported(err):
+		case err != nil && !errors.Is(err, errors.ErrUnsupported):
 			f.Close()
-			return nil, fmt.Errorf("locking %s: %w", path, err)
+			return nil, err
 		}
 		// Remove may have taken the file away between opening and locking.
 		have, err1 := f.Stat()
@@ -66,19 +65,6 @@ func Try(path string) (*Lock, error) {
 		}
 		f.Close()
 	}
-}
-
-// flock takes the lock on f unless somebody else has it (EWOULDBLOCK).
-func flock(f *os.File) error {
-	for {
-		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != syscall.EINTR {
-			return err
-		}
-	}
-}
-
-func unsupported(err error) bool {
-	return errors.Is(err, syscall.ENOLCK) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, errors.ErrUnsupported)
 }
 
 // Release gives the lock back; the file stays.
@@ -101,14 +87,18 @@ var ErrHeld = errors.New("somebody else has the lock")
 // Hold takes the lock on an open file, which lasts until that is closed, or
 // returns ErrHeld. errors.ErrUnsupported is a file system that knows no locks.
 func Hold(f *os.File) error {
-	err := flock(f)
-	switch {
-	case errors.Is(err, syscall.EWOULDBLOCK):
-		return ErrHeld
-	case err != nil && unsupported(err):
-		return errors.ErrUnsupported
-	case err != nil:
-		return fmt.Errorf("locking %s: %w", f.Name(), err)
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EWOULDBLOCK):
+			return ErrHeld
+		case errors.Is(err, syscall.ENOLCK), errors.Is(err, syscall.ENOSYS), errors.Is(err, errors.ErrUnsupported):
+			return errors.ErrUnsupported
+		default:
+			return fmt.Errorf("locking %s: %w", f.Name(), err)
+		}
 	}
-	return nil
 }

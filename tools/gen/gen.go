@@ -54,15 +54,11 @@ func each(root string, visit func(path string, now, want []byte) error) error {
 		return err
 	}
 	for _, f := range files(set) {
-		now, err := os.ReadFile(filepath.Join(root, f.path))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("generated file: %w", err)
-		}
-		want, err := f.make(set, now)
+		now, want, err := f.compare(root, set)
 		if err != nil {
-			return fmt.Errorf("%s: %w", f.path, err)
+			return err
 		}
-		if want == nil || (now != nil && bytes.Equal(now, want)) {
+		if want == nil {
 			continue
 		}
 		if err := visit(f.path, now, want); err != nil {
@@ -92,20 +88,37 @@ func each(root string, visit func(path string, now, want []byte) error) error {
 	return nil
 }
 
-// errStale ends a walk that has found what it looks for.
-var errStale = errors.New("stale")
+// compare returns what a file below root holds (nil if there is none) and what it
+// should; want is nil where that is the same.
+func (f *file) compare(root string, set *flavor.Set) (now, want []byte, err error) {
+	now, err = os.ReadFile(filepath.Join(root, f.path))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("generated file: %w", err)
+	}
+	if want, err = f.make(set, now); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", f.path, err)
+	}
+	if now != nil && bytes.Equal(now, want) {
+		want = nil
+	}
+	return now, want, nil
+}
 
 // Current tells whether one generated file is what the flavor files say; an
 // error of kind fault.Drift says that it is not.
 func Current(root, path string) error {
-	err := each(root, func(p string, _, _ []byte) error {
-		if p == path {
-			return errStale
-		}
+	set, err := flavor.Load(os.DirFS(filepath.Join(root, "images")))
+	if err != nil {
+		return err
+	}
+	all := files(set)
+	i := slices.IndexFunc(all, func(f file) bool { return f.path == path })
+	if i < 0 {
 		return nil
-	})
-	if errors.Is(err, errStale) {
-		return fault.WithHint(fault.Drift.Errorf("%s is not what the flavor files say", path), "make gen")
+	}
+	_, want, err := all[i].compare(root, set)
+	if err == nil && want != nil {
+		err = fault.WithHint(fault.Drift.Errorf("%s is not what the flavor files say", path), "make gen")
 	}
 	return err
 }

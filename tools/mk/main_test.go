@@ -1,16 +1,9 @@
 package mk
 
 import (
-	"os"
-	"strings"
 	"testing"
+
+	"github.com/TritonDataCenter/engbld/tools/e2e/checkout"
 )
 
-// TestMain keeps blanks out of the paths of components, as make knows none in
-// lists. Tests that are about blanks make their own.
-func TestMain(m *testing.M) {
-	if strings.ContainsAny(os.TempDir(), " \t") {
-		os.Setenv("TMPDIR", "/tmp")
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { checkout.Main(m) }

@@ -103,12 +103,21 @@ func (f *File) Discard() {
 // killed runs left beside it are removed.
 func Write(name string, data []byte, perm fs.FileMode) error {
 	Sweep(filepath.Dir(name))
+	return Fill(name, perm, func(f *os.File) error {
+		_, err := f.Write(data)
+		return err
+	})
+}
+
+// Fill makes a file of what write puts into it, or replaces the one there. After
+// an error there is no file.
+func Fill(name string, perm fs.FileMode, write func(*os.File) error) error {
 	f, err := Create(name, perm)
 	if err != nil {
 		return err
 	}
 	defer f.Discard()
-	if _, err := f.Write(data); err != nil {
+	if err := write(f.File); err != nil {
 		return err
 	}
 	return f.Commit()

@@ -211,15 +211,10 @@ func (s *state) remove(r *record) error {
 
 // writeFile gives a file its name when it is complete.
 func writeFile(name string, content io.Reader) error {
-	f, err := newfile.Create(name, 0o600)
-	if err != nil {
+	return newfile.Fill(name, 0o600, func(f *os.File) error {
+		_, err := io.Copy(f, content)
 		return err
-	}
-	defer f.Discard()
-	if _, err := io.Copy(f, content); err != nil {
-		return err
-	}
-	return f.Commit()
+	})
 }
 
 // state returns the computed state (spec imgapi.md section 11).

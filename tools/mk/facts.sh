@@ -4,7 +4,9 @@
 # as words "KEY:VALUE" (a VALUE may be empty):
 #
 #   b  branch: the part of its name before the first slash; on a detached HEAD
-#      BRANCH_NAME, else the only branch at HEAD, else "detached"; empty outside git
+#      BRANCH_NAME, else the only branch at HEAD, else "detached"; empty outside git.
+#      Git's rules for names admit nearly all that a shell and make act upon: what is
+#      neither letter, digit nor one of ._+- is a dash here
 #   d  commit, with "-dirty" where tracked files differ; empty without one
 #   t  now in UTC; only with the argument "now"
 #   u  operating system    i  user id    a  an awk
@@ -23,7 +25,7 @@ refs/*/*)
 *)
 	branch=
 	if [ -n "$commit" ]; then
-		branch=`printf %s "${BRANCH_NAME%%/*}" | tr -c 'A-Za-z0-9._+-' -`
+		branch=${BRANCH_NAME%%/*}
 		if [ -z "$branch" ]; then
 			for ref in `git for-each-ref --points-at HEAD --format='%(refname)' refs/heads refs/remotes 2>/dev/null`; do
 				case $ref in
@@ -41,6 +43,11 @@ refs/*/*)
 		fi
 		branch=${branch:-detached}
 	fi
+	;;
+esac
+case $branch in
+*[!ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+-]*)
+	branch=`printf %s "$branch" | LC_ALL=C tr -c 'A-Za-z0-9._+-' -`
 	;;
 esac
 

@@ -53,6 +53,44 @@ func TestAgents(t *testing.T) {
 	w.want("REBALANCER_PREBUILT_TARGETS", "REBALANCER-prebuilt-clone REBALANCER-prebuilt-build REBALANCER-prebuilt-extract")
 }
 
+// Names of branches, git's and those that CI hands on, are text to the shell and to make.
+func TestBranchesAreText(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, head+"AGENT_PREBUILT_DIR = agents\nAGENTS = amon\ninclude "+mk+"Makefile.agent_prebuilt.defs\n"+
+		"include "+mk+"Makefile.agent_prebuilt.targ\npublish:\n"+tail)
+	for _, script := range []string{"agent-prebuilt.sh", "bits-upload.sh"} {
+		w.script(filepath.Join(w.dir, "deps/eng/tools", script), `printf '%s|' "$@" >>"$LOG"; echo >>"$LOG"`)
+	}
+	const strange = "a$(touch${IFS}PWNED)`touch${IFS}PWNED`';touch${IFS}PWNED;'"
+	const asked = "b$(shell touch PWNED)$$(touch PWNED)`touch PWNED`\"';touch PWNED;'"
+	w.env = append(w.env, "AGENT_BRANCH="+asked, "TRY_BRANCH="+asked)
+	git := exec.Command("sh", "-c", `git init -q && git add Makefile && git commit -q -m x && git checkout -q -b "$1"`, "sh", strange)
+	git.Dir, git.Env = w.dir, w.env
+	if out, err := git.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	stage := filepath.Join(t.TempDir(), "it's a $(touch PWNED) stage")
+	args := []string{"BUILDIMAGE_STAGEDIR=" + strings.ReplaceAll(stage, "$", "$$"), "ENGBLD_BITS_DIR=$$(touch PWNED)/bits"}
+	w.ok(append(args, "publish", "bits-upload", "bits-upload-latest", "amon-prebuilt", "AMON-prebuilt-tarball")...)
+	if w.has("PWNED") {
+		t.Error("the name of a branch was run")
+	}
+	branch := w.value("BRANCH")
+	if strings.Trim(branch, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-") != "" || branch[0] != 'a' {
+		t.Errorf("BRANCH is %q", branch)
+	}
+	b, _ := os.ReadFile(w.log)
+	for _, want := range []string{"-b|" + branch + "|-B|" + asked + "|-d|", "|-t|" + w.value("STAMP") + "|", "-b|" + branch + "|-B|" + asked + "|-c|agents|",
+		"|-C|" + stage + "|extract|", "|show_tarball|"} {
+		if !strings.Contains(string(b), want) {
+			t.Errorf("no call has %q:\n%s", want, b)
+		}
+	}
+	if got := w.read("$(touch PWNED)/bits/comp/latest-build-stamp"); got != w.value("STAMP")+"\n" {
+		t.Errorf("latest-build-stamp is %q", got)
+	}
+}
+
 func TestGo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "GO_PREBUILT_VERSION = 1.15\n"+head+"include "+mk+"Makefile.go_prebuilt.defs\nGO_ENV += X=1\nall: $(STAMP_GO_TOOLCHAIN)\n"+

@@ -20,7 +20,7 @@ const Layout = "20060102T150405Z"
 
 // Stamp is the parts of a stamp.
 type Stamp struct {
-	Branch    string // up to its first slash
+	Branch    string // up to its first slash; a dash for what may mean something to a shell
 	Timestamp string // of form Layout, or what the user gave
 	Describe  string // g and the short commit hash, with -dirty; g without a commit
 	Commit    string // full commit hash, or empty
@@ -45,9 +45,9 @@ func Read(ctx context.Context, dir, timestamp string, now time.Time, getenv func
 	ref := git(ctx, dir, "symbolic-ref", "-q", "HEAD")
 	switch p := strings.SplitN(ref, "/", 4); {
 	case len(p) >= 3:
-		s.Branch = p[2]
+		s.Branch = plain(p[2])
 	case commit != "":
-		s.Branch = detached(ctx, dir, getenv("BRANCH_NAME"))
+		s.Branch = plain(detached(ctx, dir, getenv("BRANCH_NAME")))
 	}
 	return s, ctx.Err()
 }
@@ -62,7 +62,7 @@ func Remote(ctx context.Context, dir string) string {
 func detached(ctx context.Context, dir, name string) string {
 	name, _, _ = strings.Cut(name, "/")
 	if name != "" {
-		return plain(name)
+		return name
 	}
 	for ref := range strings.FieldsSeq(git(ctx, dir, "for-each-ref", "--points-at", "HEAD", "--format=%(refname)", "refs/heads", "refs/remotes")) {
 		branch, local := strings.CutPrefix(ref, "refs/heads/")

@@ -112,6 +112,9 @@ func (l *loader) audit(src *source, a Audit) {
 func (l *loader) buildEnv(set *Set, uuids map[string]string) {
 	src, e := l.envFile, &set.BuildEnv
 	l.address(src, "homepage", e.Homepage)
+	if e.Homepage != "" {
+		l.text(src, "homepage", e.Homepage) // it is written into makefiles
+	}
 	l.address(src, "eol_packages_url", e.EOLPage)
 	last := ""
 	for i, r := range e.Pkgsrc {

@@ -173,6 +173,8 @@ func TestStrictness(t *testing.T) {
 		{"agent platform", f21, "20210826T002459Z", "20211326T002459Z", `build_on.platform: "20211326T002459Z" is not a time`},
 		{"shell in env", f21, `image_ver = "21.4.0"`, "image_ver = \"21.4.0\"\nenv = [\"A=$(id)\"]", `build_on.env:`},
 		{"homepage", env, "https://github.com", "ftp://github.com", `homepage: "ftp://`},
+		{"homepage for make", env, "https://github.com", "https://github.com/$(shell touch PWNED)", "homepage: \"https://github.com/$(shell touch PWNED)"},
+		{"homepage as a comment", env, "https://github.com", "https://github.com/#", `meaning in makefiles`},
 		{"release order", env, `release = "2018Q4"`, `release = "2014Q4"`, `comes twice or after a younger one`},
 		{"release unknown", env, "[[pkgsrc]]\nrelease = \"2023Q4\"\n", ``, `pkgsrc.release: "2023Q4" is not in images/buildenv.toml`},
 		{"image release", env, `pkgsrc = "2011Q4"`, `pkgsrc = "2012Q4"`, `image.pkgsrc: no [[pkgsrc]] has release "2012Q4"`},

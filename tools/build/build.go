@@ -97,9 +97,10 @@ const elsewhere = "without that server: ENGBLD_SANDBOX=true builds from made-up 
 // vulnURL is the address of the vulnerability list for a target that names own.
 func (o *Options) vulnURL(own string) string { return cmp.Or(o.VulnSource, own, o.VulnURL) }
 
-// Run builds the image r asks for. Until it returns without an error, nothing
-// has appeared or changed under a final name in opts.Out. Where the lock shows
-// that the same image is there already, whole, nothing is done.
+// Run builds the image r asks for. If it returns an error, nothing has appeared
+// or changed under a final name in opts.Out; if it is killed, a manifest that
+// stands there still is that of a whole image. Where the lock shows that the same
+// image is there already, whole, nothing is done.
 func Run(ctx context.Context, r Request, opts Options) (*Result, error) {
 	p, err := start(ctx, r, opts)
 	if err != nil {
@@ -220,6 +221,8 @@ type output struct {
 	made  bool // dir was not there before
 	temps []string
 	kept  bool // temps stay
+
+	rename func(from, to string) error // nil is os.Rename
 }
 
 const tempPrefix = ".engbld-"
@@ -280,20 +283,6 @@ func (o *output) write(name string, data []byte) error {
 		err = e
 	}
 	return err
-}
-
-// publish gives the files their final names, in this order. If one cannot have
-// its name, none keeps it.
-func (o *output) publish(names ...string) error {
-	for i, name := range names {
-		if err := os.Rename(o.temp(name), filepath.Join(o.dir, name)); err != nil {
-			for _, done := range names[:i] {
-				os.Remove(filepath.Join(o.dir, done))
-			}
-			return err
-		}
-	}
-	return nil
 }
 
 func (o *output) close() {

@@ -194,7 +194,8 @@ func (a *app) bitsDeps() bits.Deps {
 				o.Progress = func(path string, done, total int64) { a.ui().Progress(path, done, total) }
 			}, a.warnf)
 		},
-		Publish: d.PublishUpload,
+		Promises: release.Promises,
+		Publish:  d.PublishUpload,
 	}
 }
 

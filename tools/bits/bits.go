@@ -13,7 +13,8 @@
 // that are there are not sent again, and the pointers are moved last.
 //
 // Limits: only regular files are uploaded; files named .engbld-* are what an
-// unfinished build left, and are skipped. Each file is read once.
+// unfinished build left, and are skipped. Each file is read once, also where
+// another one says what it must be.
 package bits
 
 import (
@@ -59,7 +60,8 @@ type Store interface {
 	Stat(ctx context.Context, name string) (Stat, error)
 	// Sum reads the file name, where Stat gave no sum.
 	Sum(ctx context.Context, name string) (Sum, error)
-	// Put stores a file's content and returns the sum of what it stored.
+	// Put stores a file's content and returns the sum of what it stored. What
+	// NewHash finds not to be as promised gets no name.
 	Put(ctx context.Context, name string, f File) (Sum, error)
 	// PutText stores a small text.
 	PutText(ctx context.Context, name, text string) error
@@ -77,6 +79,8 @@ type File struct {
 	Path string // on this machine
 	Size int64
 	Mode fs.FileMode
+
+	Promise *Promise // what its content must be; nil is anything
 }
 
 // Request says what to upload and under which names.
@@ -90,6 +94,10 @@ type Request struct {
 
 	AllowDirty bool // a stamp of a changed work tree is no error
 	ListAll    bool // artifacts.txt names md5sums.txt and the pointers, too, as is usual for an object store
+
+	// Promises says by name what other files of an upload say of some of them; nil
+	// is nothing.
+	Promises func(files []File) map[string]Promise
 
 	Parallel int                              // files at once; 0 is 4
 	Now      func() time.Time                 // for the time it took; nil is time.Now
@@ -146,6 +154,9 @@ func Upload(ctx context.Context, store Store, req Request) (*Result, error) {
 			"make publish")
 	}
 
+	if err := req.promised(files); err != nil {
+		return nil, err
+	}
 	up := make([]Uploaded, len(files))
 	for i, f := range files {
 		up[i] = Uploaded{File: f, As: path.Join(stamp, f.Name)}
@@ -210,6 +221,26 @@ func (r *Request) check() error {
 
 func missing(what, flag string) error {
 	return fault.Usage.Errorf("bits-upload: %s must be given with %s", what, flag)
+}
+
+// promised notes what files must be. A size is compared at once, before anything
+// is sent; the rest when the file is read anyway.
+func (r *Request) promised(files []File) error {
+	if r.Promises == nil {
+		return nil
+	}
+	promises := r.Promises(files)
+	for i := range files {
+		f := &files[i]
+		p, ok := promises[f.Name]
+		if !ok {
+			continue
+		}
+		if f.Promise = &p; p.Size != 0 && p.Size != f.Size {
+			return f.broken()
+		}
+	}
+	return nil
 }
 
 // stamp returns the upload's directory name, checked to be a name.
@@ -351,7 +382,7 @@ func survey(ctx context.Context, store Store, req Request, up []Uploaded) error 
 				return err
 			}
 			if have.Size == u.Size {
-				if u.Sum, err = fileSum(gctx, u.Path); err != nil {
+				if u.Sum, err = fileSum(gctx, u.File); err != nil {
 					return err
 				}
 				there := have.Sum
@@ -437,32 +468,4 @@ func addresses(store Store, req Request, res *Result) string {
 		}
 	}
 	return b.String()
-}
-
-// fileSum reads a file for its sum.
-func fileSum(ctx context.Context, name string) (sum Sum, err error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return sum, fault.Step.Errorf("reading for its sum: %w", err)
-	}
-	defer f.Close()
-	h := md5.New()
-	if _, err := io.Copy(h, reader{ctx, f}); err != nil {
-		return sum, fault.Step.Errorf("reading %s for its sum: %w", name, err)
-	}
-	h.Sum(sum[:0])
-	return sum, nil
-}
-
-// reader ends when its context does.
-type reader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (r reader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.r.Read(p)
 }

@@ -22,6 +22,8 @@ type Deps struct {
 	// Before looks at what is about to be uploaded; an error ends the command
 	// before anything is sent. nil: nothing is looked at.
 	Before func(ctx context.Context, req Request, use Use) error
+	// Promises is Request.Promises; it may be nil.
+	Promises func(files []File) map[string]Promise
 	// Publish sends the images of an upload to the image server. nil: there
 	// is none, which is an error, found before anything is uploaded.
 	Publish func(ctx context.Context, store Store, req Request, res *Result) error
@@ -54,7 +56,7 @@ was uploaded.`,
 				getenv = func(string) string { return "" }
 			}
 			req.AllowDirty = getenv("ENGBLD_BITS_UPLOAD_ALLOW_DIRTY") != ""
-			req.Now, req.Infof, req.ListAll = deps.Now, deps.Infof, !local
+			req.Now, req.Infof, req.ListAll, req.Promises = deps.Now, deps.Infof, !local, deps.Promises
 			if dest == "" {
 				return missing("the destination", "-d")
 			}

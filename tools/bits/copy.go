@@ -2,7 +2,6 @@ package bits
 
 import (
 	"context"
-	"crypto/md5"
 	"io"
 	"os"
 )
@@ -12,12 +11,11 @@ import (
 // through this program; summing is the slower part and runs beside it, reading
 // each byte once. The disk writes meanwhile, too, so that little is left when all
 // must be on it.
-func copySummed(ctx context.Context, dst, src *os.File) (n int64, sum Sum, err error) {
+func copySummed(ctx context.Context, dst, src *os.File, h *Hash) (n int64, err error) {
 	const step = 8 << 20
 	copied := make(chan int64, 1<<10) // lengths of what may be read now
 	failed := make(chan error, 1)
 	go func() {
-		h := md5.New()
 		buf := make([]byte, 256<<10)
 		off, bad := int64(0), error(nil)
 		for k := range copied {
@@ -26,7 +24,6 @@ func copySummed(ctx context.Context, dst, src *os.File) (n int64, sum Sum, err e
 			}
 			off += k
 		}
-		h.Sum(sum[:0])
 		failed <- bad
 	}()
 	for err == nil {
@@ -48,5 +45,5 @@ func copySummed(ctx context.Context, dst, src *os.File) (n int64, sum Sum, err e
 	if err == io.EOF {
 		err = bad
 	}
-	return n, sum, err
+	return n, err
 }

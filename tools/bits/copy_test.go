@@ -29,7 +29,9 @@ func TestCopySummed(t *testing.T) {
 	for _, size := range []int{0, 1, 256 << 10, 8 << 20, 17<<20 + 7} {
 		want := bytes.Repeat([]byte("bits "), size/5+1)[:size]
 		dst := open("dst", nil)
-		n, sum, err := copySummed(t.Context(), dst, open("src", want))
+		h := NewHash(File{})
+		n, err := copySummed(t.Context(), dst, open("src", want), h)
+		sum, _ := h.Sum()
 		got, _ := os.ReadFile(dst.Name())
 		if err != nil || n != int64(size) || !bytes.Equal(got, want) || sum != md5.Sum(want) {
 			t.Errorf("%d bytes: %d, %s, %v", size, n, sum, err)
@@ -37,12 +39,12 @@ func TestCopySummed(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if _, _, err := copySummed(ctx, open("dst", nil), open("src", []byte("x"))); !errors.Is(err, context.Canceled) {
+	if _, err := copySummed(ctx, open("dst", nil), open("src", []byte("x")), NewHash(File{})); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
 	closed := open("dst", nil)
 	closed.Close()
-	if _, _, err := copySummed(t.Context(), closed, open("src", []byte("x"))); !errors.Is(err, os.ErrClosed) {
+	if _, err := copySummed(t.Context(), closed, open("src", []byte("x")), NewHash(File{})); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("cannot be written: %v", err)
 	}
 }

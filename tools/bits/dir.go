@@ -52,7 +52,7 @@ func (d *Dir) Stat(_ context.Context, name string) (Stat, error) {
 }
 
 func (d *Dir) Sum(ctx context.Context, name string) (Sum, error) {
-	return fileSum(ctx, d.Address(name))
+	return fileSum(ctx, File{Path: d.Address(name)})
 }
 
 func (d *Dir) Mkdir(_ context.Context, name string) error {
@@ -81,11 +81,14 @@ func (d *Dir) Put(ctx context.Context, name string, f File) (sum Sum, err error)
 	}
 	d.sweep(filepath.Dir(dst))
 	err = newfile.Fill(dst, f.Mode|0o400, func(w *os.File) error {
-		n, copied, err := copySummed(ctx, w, src)
+		h := NewHash(f)
+		n, err := copySummed(ctx, w, src, h)
 		if err == nil && n != f.Size {
 			err = fmt.Errorf("it changed while it was read: %d bytes became %d", f.Size, n)
 		}
-		sum = copied
+		if err == nil {
+			sum, err = h.Sum()
+		}
 		return err
 	})
 	return sum, err

@@ -95,8 +95,8 @@ func (s *Store) Mkdir(ctx context.Context, name string) error { return s.c.Mkdir
 // Put reads the file twice: for its MD5, which goes before it, and to send it.
 func (s *Store) Put(ctx context.Context, name string, f bits.File) (sum bits.Sum, err error) {
 	open := func() (io.ReadCloser, error) { return os.Open(f.Path) }
-	if sum, err = sumOf(ctx, open, f.Size); err != nil {
-		return sum, fault.Step.Errorf("uploading %s to %s: %w", f.Path, s.path(name), err)
+	if sum, err = sumOf(ctx, open, f); err != nil {
+		return sum, fault.Step.Wrap(fmt.Errorf("uploading %s to %s: %w", f.Path, s.path(name), err))
 	}
 	err = s.c.Put(ctx, s.path(name), Content{Open: open, Size: f.Size, MD5: sum})
 	var changed *changedError
@@ -107,13 +107,13 @@ func (s *Store) Put(ctx context.Context, name string, f bits.File) (sum bits.Sum
 	return sum, err
 }
 
-func sumOf(ctx context.Context, open func() (io.ReadCloser, error), size int64) (sum bits.Sum, err error) {
+func sumOf(ctx context.Context, open func() (io.ReadCloser, error), file bits.File) (sum bits.Sum, err error) {
 	f, err := open()
 	if err != nil {
 		return sum, err
 	}
 	defer f.Close()
-	h := md5.New()
+	h := bits.NewHash(file)
 	buf := make([]byte, 256<<10)
 	var n int64
 	for {
@@ -130,11 +130,10 @@ func sumOf(ctx context.Context, open func() (io.ReadCloser, error), size int64) 
 			return sum, err
 		}
 	}
-	if n != size {
-		return sum, fmt.Errorf("it changed while it was read: %d bytes became %d", size, n)
+	if n != file.Size {
+		return sum, fmt.Errorf("it changed while it was read: %d bytes became %d", file.Size, n)
 	}
-	h.Sum(sum[:0])
-	return sum, nil
+	return h.Sum()
 }
 
 func (s *Store) PutText(ctx context.Context, name, text string) error {

@@ -187,6 +187,35 @@ var suffixes = []struct{ suffix, compression string }{
 	{".zfs.gz", "gzip"}, {".sh", "none"}, {".tgz", "gzip"}, {".tar.gz", "gzip"},
 }
 
+// fileOf is the index in suffixes of the file that belongs to a manifest, -1 where
+// there is none.
+func fileOf(prefix string, have func(name string) bool) int {
+	return slices.IndexFunc(suffixes, func(s struct{ suffix, compression string }) bool { return have(prefix + s.suffix) })
+}
+
+// Promises says of the image files of an upload what the manifests beside them
+// say, for bits.Request. What is no manifest is passed over.
+func Promises(files []bits.File) map[string]bits.Promise {
+	have := make(map[string]bool)
+	for _, f := range files {
+		have[f.Name] = true
+	}
+	promises := make(map[string]bits.Promise)
+	for _, f := range files {
+		prefix, ok := cutManifest(f.Name)
+		i := fileOf(prefix, func(name string) bool { return have[name] })
+		if !ok || i < 0 {
+			continue
+		}
+		m, err := readManifest(f.Path)
+		if err != nil || len(m.Files()) != 1 {
+			continue
+		}
+		promises[prefix+suffixes[i].suffix] = bits.Promise{SHA1: m.Files()[0].SHA1, Size: m.Files()[0].Size, By: f.Path}
+	}
+	return promises
+}
+
 // FromUpload finds the images of an upload: each file whose name ends in
 // manifest, and beside it a file of the same prefix (spec engbld-interface.md
 // section 4.1). One without file or uuid is skipped with a warning. Files in a
@@ -211,7 +240,7 @@ func FromUpload(store bits.Store, res *bits.Result, log Log) ([]Image, error) {
 			log.warnf("%s has no uuid, nothing is published for it", f.Name)
 			continue
 		}
-		i := slices.IndexFunc(suffixes, func(s struct{ suffix, compression string }) bool { _, ok := files[prefix+s.suffix]; return ok })
+		i := fileOf(prefix, func(name string) bool { _, ok := files[name]; return ok })
 		if i < 0 {
 			log.warnf("there is no image file for %s, nothing is published for it", f.Name)
 			continue

@@ -3,6 +3,8 @@ package storetest
 
 import (
 	"crypto/md5"
+	"crypto/sha1"
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"os"
@@ -11,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/TritonDataCenter/engbld/tools/bits"
+	"github.com/TritonDataCenter/engbld/tools/fault"
 )
 
 // Run checks the stores that open returns, an empty one each time. follow
@@ -62,6 +65,22 @@ func Run(t *testing.T, open func(t *testing.T) bits.Store, follow func(t *testin
 		}
 		if _, err := s.Stat(t.Context(), "stamp/f"); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("it is there: %v", err)
+		}
+	})
+	t.Run("what is not as promised is not stored", func(t *testing.T) {
+		s := open(t)
+		f := file(t, "one\n")
+		f.Promise = &bits.Promise{SHA1: "da39a3ee5e6b4b0d3255bfef95601890afd80709", By: "manifest"}
+		if _, err := s.Put(t.Context(), "stamp/f", f); fault.KindOf(err) != fault.Drift {
+			t.Errorf("%v", err)
+		}
+		if _, err := s.Stat(t.Context(), "stamp/f"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("it is there: %v", err)
+		}
+		h := sha1.Sum([]byte("one\n"))
+		f.Promise.SHA1 = hex.EncodeToString(h[:])
+		if got, err := s.Put(t.Context(), "stamp/f", f); err != nil || got != sum("one\n") {
+			t.Errorf("as promised: %v, %v", got, err)
 		}
 	})
 	t.Run("pointers", func(t *testing.T) {

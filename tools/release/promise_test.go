@@ -1,0 +1,66 @@
+package release_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/TritonDataCenter/engbld/tools/bits"
+	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/release"
+)
+
+// An upload whose image is not the one of the manifest beside it ends before it
+// has a pointer, also when nothing is published.
+func TestPromises(t *testing.T) {
+	t.Parallel()
+	genuine := "file of image 1"
+	for _, tt := range []struct {
+		name, manifest, file, content string
+		bad                           bool
+	}{
+		{"the manifest's", "i.imgmanifest", "i.zfs.gz", genuine, false},
+		{"another of that size", "i.imgmanifest", "i.zfs.gz", "file of image 2", true},
+		{"of another size", "i.imgmanifest", "i.zfs.gz", genuine + "0", true},
+		{"no image", "i.imgmanifest", "i.tar", "other", false},
+		{"of another prefix", "i.imgmanifest", "j.zfs.gz", "other", false},
+		{"an archive's manifest", "i.manifest", "i.tgz", "file of image 2", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			dir, dest := t.TempDir(), filepath.Join(t.TempDir(), "out")
+			if err := errors.Join(os.WriteFile(filepath.Join(dir, tt.manifest), image(t, 1, 0, "").Manifest.Encode(), 0o644),
+				os.WriteFile(filepath.Join(dir, tt.file), []byte(tt.content), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+			req := bits.Request{Branch: "main", Name: "comp", Dir: dir, Stamp: "s", Promises: release.Promises}
+			_, err := bits.Upload(t.Context(), bits.OpenDir(dest), req)
+			if !tt.bad {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if fault.KindOf(err) != fault.Drift || !strings.Contains(err.Error(), tt.file) || !strings.Contains(err.Error(), tt.manifest) {
+				t.Errorf("%v", err)
+			}
+			for _, name := range []string{"main-latest", "s/" + tt.file} {
+				if _, err := os.Lstat(filepath.Join(dest, name)); !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			// Where another run stored it, too.
+			req.Promises = nil
+			if _, err := bits.Upload(t.Context(), bits.OpenDir(dest), req); err != nil {
+				t.Fatal(err)
+			}
+			req.Promises = release.Promises
+			if _, err := bits.Upload(t.Context(), bits.OpenDir(dest), req); fault.KindOf(err) != fault.Drift {
+				t.Errorf("stored already: %v", err)
+			}
+		})
+	}
+}

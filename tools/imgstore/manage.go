@@ -223,14 +223,7 @@ func (s *Store) clean() {
 func (s *Store) cleanOne(dir string, e fs.DirEntry) {
 	name := e.Name()
 	rest, temporary := strings.CutPrefix(name, tempPrefix)
-	orphan := false
-	for _, end := range []string{streamEnd, indexEnd} {
-		if base, ok := strings.CutSuffix(name, end); ok && dir == s.streams() {
-			_, err := os.Stat(filepath.Join(dir, base+sidecarEnd))
-			rest, orphan = name, errors.Is(err, fs.ErrNotExist)
-		}
-	}
-	if !temporary && !orphan {
+	if !temporary && !s.orphan(dir, name) {
 		return
 	}
 	age := s.age(filepath.Join(dir, name))
@@ -255,7 +248,24 @@ func (s *Store) cleanOne(dir string, e fs.DirEntry) {
 		return
 	}
 	defer unlock()
-	_ = os.Remove(filepath.Join(dir, name)) // it is only room
+	// Whoever had the lock until now may have completed it.
+	if temporary || s.orphan(dir, name) {
+		_ = os.Remove(filepath.Join(dir, name)) // it is only room
+	}
+}
+
+// orphan tells of a stream or an index without a sidecar.
+func (s *Store) orphan(dir, name string) bool {
+	if dir != s.streams() {
+		return false
+	}
+	for _, end := range []string{streamEnd, indexEnd} {
+		if base, ok := strings.CutSuffix(name, end); ok {
+			_, err := os.Stat(filepath.Join(dir, base+sidecarEnd))
+			return errors.Is(err, fs.ErrNotExist)
+		}
+	}
+	return false
 }
 
 // age is the time since a file, or anything in a directory, was changed.

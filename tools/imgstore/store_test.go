@@ -665,3 +665,36 @@ func TestCancelWhileWaiting(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// A stream whose sidecar appears while it is looked at stays; one without goes.
+func TestCleanBesideObtain(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	base := filepath.Join(dir, "streams", id(1)+"-"+strings.Repeat("a", 40))
+	left := filepath.Join(dir, "streams", id(2)+"-"+strings.Repeat("b", 40)+streamEnd)
+	if err := os.MkdirAll(filepath.Dir(base), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{base + streamEnd, base + indexEnd, left} {
+		if err := os.WriteFile(name, nil, 0o444); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Open(Options{CacheDir: dir, Now: func() time.Time {
+		// Another build, between the first look and the lock.
+		if err := os.WriteFile(base+sidecarEnd, nil, 0o644); err != nil {
+			t.Error(err)
+		}
+		return time.Now()
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{base + streamEnd, base + indexEnd} {
+		if _, err := os.Stat(name); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Stat(left); !os.IsNotExist(err) {
+		t.Errorf("%s: %v", left, err)
+	}
+}

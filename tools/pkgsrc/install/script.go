@@ -2,7 +2,6 @@ package install
 
 import (
 	"fmt"
-	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -86,8 +85,8 @@ func readScript(pkg, file, prefix string, raw []byte) *script {
 		script: &script{data: map[string][]string{}},
 		pkg:    pkg, file: file,
 		lines: strings.Split(string(raw), "\n"),
-		vars: map[string]string{"PKG_PREFIX": prefix, "PKGNAME": pkg,
-			"1": pkg, "0": "self", "SELF": "self", "PKG_METADATA_DIR": "record"},
+		resolver: resolver{vars: map[string]string{"PKG_PREFIX": prefix, "PKGNAME": pkg,
+			"1": pkg, "0": "self", "SELF": "self", "PKG_METADATA_DIR": "record"}},
 		helpers: map[string]*strings.Builder{},
 	}
 	commands, funcs, err := parse(string(raw))
@@ -100,6 +99,11 @@ func readScript(pkg, file, prefix string, raw []byte) *script {
 	r.funcs = funcs
 	for i := range commands {
 		r.command(&commands[i])
+		if r.full { // whatever comes behind cannot be told either
+			r.finding(commands[i].line, actionOfFile)
+			r.messages = nil
+			return r.script
+		}
 	}
 	r.finish()
 	return r.script
@@ -113,9 +117,9 @@ const actionOfFile Action = ""
 
 type scriptReader struct {
 	*script
+	resolver
 	pkg, file string
 	lines     []string
-	vars      map[string]string
 	funcs     map[string]bool
 	helpers   map[string]*strings.Builder
 	depth     int // of substitutions
@@ -171,7 +175,7 @@ func (r *scriptReader) command(c *command) {
 	words := c.words
 	for len(words) > 0 && assignment.MatchString(words[0].text) {
 		name, value, _ := strings.Cut(words[0].text, "=")
-		if v, ok := resolve(value, r.vars); ok && len(c.words) == 1 {
+		if v, ok := r.resolve(value); ok && len(c.words) == 1 {
 			r.vars[name] = v
 		}
 		words = words[1:]
@@ -182,20 +186,7 @@ func (r *scriptReader) command(c *command) {
 		}
 		return
 	}
-	vars := r.vars
-	if c.fn != "" { // a function has arguments of its own
-		vars = maps.Clone(r.vars)
-		delete(vars, "1")
-	}
-	var values []string
-	for _, w := range words {
-		v, ok := resolve(w.text, vars)
-		if _, n := variable(w.text); ok && n == len(w.text) && n > 0 && w.text[0] == '$' {
-			values = append(values, strings.Fields(v)...) // such as MKDIR="/usr/bin/mkdir -p"
-		} else {
-			values = append(values, v)
-		}
-	}
+	values := r.values(words, c.fn != "")
 	if len(values) == 0 {
 		r.finding(c.line, actionOfFile)
 		return
@@ -219,6 +210,23 @@ func (r *scriptReader) command(c *command) {
 	default:
 		r.finding(c.line, actionOfFile)
 	}
+}
+
+// values resolves the words of a command. A function has arguments of its own.
+func (r *scriptReader) values(words []token, inFunction bool) (values []string) {
+	if arg, ok := r.vars["1"]; ok && inFunction {
+		delete(r.vars, "1")
+		defer func() { r.vars["1"] = arg }()
+	}
+	for _, w := range words {
+		v, ok := r.resolve(w.text)
+		if _, n := variable(w.text); ok && n == len(w.text) && n > 0 && w.text[0] == '$' {
+			values = append(values, strings.Fields(v)...) // such as MKDIR="/usr/bin/mkdir -p"
+		} else {
+			values = append(values, v)
+		}
+	}
+	return values
 }
 
 // frame knows the commands of the usual frame of a script, and those that only
@@ -293,7 +301,7 @@ func (r *scriptReader) substitutions(c *command) bool {
 				return false
 			}
 			out, _ := r.redirections(in)
-			name, _ := resolve(in.words[0].text, r.vars)
+			name, _ := r.resolve(in.words[0].text)
 			if path.IsAbs(name) {
 				name = path.Base(name)
 			}
@@ -317,7 +325,7 @@ func (r *scriptReader) redirections(c *command) (ok bool, doc *hereDoc) {
 			doc = d.target.doc
 		case "<", "<&", ">&":
 		default:
-			if to, _ := resolve(d.target.text, r.vars); to != "/dev/null" {
+			if to, _ := r.resolve(d.target.text); to != "/dev/null" {
 				return false, doc
 			}
 		}
@@ -337,7 +345,7 @@ func (r *scriptReader) helper(c *command, values []string) bool {
 	var doc *hereDoc
 	op := ""
 	for _, d := range c.redirs {
-		to, _ := resolve(d.target.text, r.vars)
+		to, _ := r.resolve(d.target.text)
 		switch m := helperFile.FindStringSubmatch(to); {
 		case d.op == "<<" || d.op == "<<-":
 			doc = d.target.doc
@@ -369,6 +377,9 @@ func (r *scriptReader) helper(c *command, values []string) bool {
 			return false // no helper is that long
 		}
 		for _, l := range r.dataLines(m[1]) {
+			if !r.room(len(l) + 1) {
+				return false
+			}
 			r.helpers[target].WriteString(l + "\n")
 		}
 		return true
@@ -392,7 +403,7 @@ func (r *scriptReader) message(c *command, name string, words []token, doc *here
 		if doc != nil && len(words) == 1 {
 			text := doc.body
 			if !doc.quoted {
-				text, _ = resolve(strings.NewReplacer(`"`, `\"`, `'`, `\'`).Replace(text), r.vars)
+				text, _ = r.resolve(strings.NewReplacer(`"`, `\"`, `'`, `\'`).Replace(text))
 			}
 			for l := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
 				r.messages = append(r.messages, message{c.stage, l})
@@ -403,7 +414,7 @@ func (r *scriptReader) message(c *command, name string, words []token, doc *here
 	if name == "echo" {
 		args := make([]string, len(words)-1)
 		for i, w := range words[1:] {
-			args[i], _ = resolve(w.text, r.vars)
+			args[i], _ = r.resolve(w.text)
 		}
 		r.messages = append(r.messages, message{c.stage, strings.Join(args, " ")})
 	}

@@ -337,7 +337,67 @@ func TestSteps(t *testing.T) {
 	}
 }
 
+// laughs is a variable that doubles itself.
+func laughs(times int) string {
+	return "a=xxxxxxxxxxxxxxxx\n" + strings.Repeat("a=$a$a\n", times)
+}
+
+// manyHelpers unpacks helpers that each take all data lines.
+func manyHelpers(n, data int) string {
+	var b strings.Builder
+	for i := range n {
+		name := "+" + strings.Repeat("A", i+1)
+		fmt.Fprintf(&b, "cat > %s <<'E'\nE\nsed -n '/^# DIR: /p' $0 >> %s\n", name, name)
+	}
+	return b.String() + strings.Repeat("# DIR: a m\n", data)
+}
+
+// TestReadScriptBounds gives scripts that write more than they are long: past a
+// bound they cannot be read, at a line; below it nothing is different.
+func TestReadScriptBounds(t *testing.T) {
+	t.Parallel()
+	within := laughs(12) + "echo $a\n" // 64 KiB
+	for _, tt := range []struct {
+		name, src string
+		line      int // of the finding, 0 for none
+	}{
+		{"within one word", within, 0},
+		{"over one word", laughs(13), 14},
+		{"far over", laughs(40), 14},
+		{"within the whole", within + strings.Repeat("echo $a\n", 50), 0},
+		{"over the whole", within + strings.Repeat("echo $a\n", 100), 76},
+		{"one line", "a=" + strings.Repeat("x", 4096) + "\necho " + strings.Repeat("$a", 100), 2},
+		{"here-document", "a=" + strings.Repeat("x", 4096) + "\ncase x in S)\ncat <<E\n" + strings.Repeat("$a\n", 100) + "E\n;;\nesac\n", 3},
+		{"many settings", strings.Repeat("A=\"$PKGNAME/${PKG_PREFIX}/share\"\nB=$A/x\n", 10000), 0},
+		{"data lines", manyHelpers(100, 10000), 39 * 3},
+	} {
+		s := readScript("demo-1.0", "+INSTALL", "/opt/local", []byte(tt.src))
+		size := 0
+		for _, h := range s.helpers {
+			size += len(h.body)
+		}
+		for _, m := range s.messages {
+			size += len(m.text)
+		}
+		if limit := maxWritten + len(tt.src); size > limit {
+			t.Errorf("%s: %d bytes of %d", tt.name, size, len(tt.src))
+		}
+		var got Finding
+		if n := len(s.findings); n > 0 {
+			got = s.findings[n-1]
+		}
+		if got.Line != tt.line || got.Line > 0 && got.Action != ActionInstall {
+			t.Errorf("%s: last finding %.200v, want line %d", tt.name, got, tt.line)
+		}
+	}
+	if s := readScript("demo-1.0", "+INSTALL", "/opt/local", []byte(usual("", "# DIR: a m\n")+laughs(40))); len(s.findings) != 1 || len(s.helpers)+len(s.messages)+len(s.data) > 0 {
+		t.Errorf("behind the usual frame: %+v", s)
+	}
+}
+
 func FuzzReadScript(f *testing.F) {
+	f.Add(laughs(14))
+	f.Add(manyHelpers(2, 3))
 	f.Add(usual("cat <<EOF\n$(x)\nEOF\n", "# DIR: a m\n"))
 	f.Add("case x in a|b) echo ${x#${y}} ;; esac\nf() { \"$@\"; }\n")
 	f.Add("mkdir -p '/a' && ln -s \"$b\" `c` > d 2>&1 <<-\\E\n\tE\n")

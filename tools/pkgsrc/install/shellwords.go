@@ -2,10 +2,38 @@ package install
 
 import "strings"
 
+// Bounds of what a script gets for a few words of it: a variable can hold itself
+// twice over, and a helper all data lines. What scripts of packages really have
+// is a few KiB.
+const (
+	maxValue   = 64 << 10 // bytes that variables put into one word
+	maxWritten = 4 << 20  // bytes that variables and data lines put in altogether
+)
+
+// resolver puts variables into words.
+type resolver struct {
+	vars    map[string]string
+	written int  // bytes that were put in
+	full    bool // a bound was passed, and some word stayed as it was
+}
+
+// room counts bytes that are to be put in; false where they are too many.
+func (r *resolver) room(n int) bool {
+	if r.written += n; r.written > maxWritten {
+		r.full = true
+	}
+	return !r.full
+}
+
 // resolve takes quotes off a word and puts in the variables that are known.
 // What is not known stays as it stands there, and complete is false then.
 func resolve(text string, vars map[string]string) (value string, complete bool) {
+	return (&resolver{vars: vars}).resolve(text)
+}
+
+func (r *resolver) resolve(text string) (value string, complete bool) {
 	var b strings.Builder
+	put := 0
 	complete = true
 	quoted := false
 	for i := 0; i < len(text); {
@@ -32,10 +60,13 @@ func resolve(text string, vars map[string]string) (value string, complete bool) 
 			i += 2
 		case c == '$':
 			name, n := variable(rest)
-			v, known := vars[name]
+			v, known := r.vars[name]
 			if n == 0 || !known {
 				n = max(n, 1)
 				v, complete = rest[:n], false
+			} else if put += len(v); put > maxValue || !r.room(len(v)) {
+				r.full = true
+				return text, false
 			}
 			b.WriteString(v)
 			i += n

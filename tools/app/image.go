@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -18,6 +17,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/gen"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
 	"github.com/TritonDataCenter/engbld/tools/native"
+	"github.com/TritonDataCenter/engbld/tools/redact"
 	"github.com/TritonDataCenter/engbld/tools/stamp"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -92,19 +92,6 @@ func (a *app) printRequest(jobs []job) error {
 		}
 	}
 	return nil
-}
-
-// publicAddress takes passwords and tokens out of the address of a repository: it
-// is written into images. A user name alone stays in an ssh address.
-func publicAddress(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.User == nil {
-		return address
-	}
-	if u.User = url.User(u.User.Username()); u.Scheme == "http" || u.Scheme == "https" {
-		u.User = nil
-	}
-	return u.String()
 }
 
 // run checks the jobs and prints or builds them.
@@ -205,7 +192,7 @@ func (a *app) flavorJobs(ctx context.Context, names []string, all bool, bitsDir,
 		req := build.Request{
 			Name: f.Name, Prefix: f.Name + "-zfs", Version: st.String(), Base: f.Base.UUID, Manifest: mf,
 			Packages: f.Pkgsrc.Packages, Upgrade: f.Pkgsrc.Upgrade, Audit: true, MOTD: true,
-			SourceRepo: publicAddress(stamp.Remote(ctx, top)), Timestamp: when, Platform: build.DefaultPlatform,
+			SourceRepo: redact.Repository(stamp.Remote(ctx, top)), Timestamp: when, Platform: build.DefaultPlatform,
 		}
 		for _, acc := range set.Accepts(f) {
 			req.Accept = append(req.Accept, acc.Package+":"+acc.Action)
@@ -266,7 +253,11 @@ BUILDIMAGE_PKGSRC_ACCEPT lists package actions that may be left out.`,
 				return err
 			}
 			req.Manifest = json.RawMessage(a.env.Getenv("BUILDIMAGE_MF"))
-			req.SourceRepo = publicAddress(req.SourceRepo)
+			// Asked here and not by the makefile: arguments are seen by every user.
+			if req.MOTD && top != "" && !cmd.Flags().Changed("source-repo") {
+				req.SourceRepo = stamp.Remote(cmd.Context(), a.abs(top))
+			}
+			req.SourceRepo = redact.Repository(req.SourceRepo)
 			req.Packages = build.SplitPackages(packages)
 			req.Accept = accepts(set, splitList(a.env.Getenv("BUILDIMAGE_PKGSRC_ACCEPT")))
 			if req.Version == "" {
@@ -298,7 +289,7 @@ BUILDIMAGE_PKGSRC_ACCEPT lists package actions that may be left out.`,
 	f.BoolVar(&req.Upgrade, "upgrade", false, "upgrade the base's packages first")
 	f.BoolVar(&req.Audit, "audit", false, "write the vulnerability audit")
 	f.BoolVar(&req.MOTD, "motd", false, "write /etc/motd")
-	f.StringVar(&req.SourceRepo, "source-repo", "", "address of the sources, for /etc/motd")
+	f.StringVar(&req.SourceRepo, "source-repo", "", "address of the sources, for /etc/motd (default that of git's remote origin in TOP)")
 	f.StringVar(&top, "top", "", "top directory of the component")
 	a.buildFlags(f)
 	f.BoolVar(&printOnly, "print-request", false, "print what would be built, as JSON, and stop")
@@ -355,7 +346,7 @@ manifest's tag timestamp, else now.`,
 			req.Accept = accepts(set, splitList(a.env.Getenv("BUILDIMAGE_PKGSRC_ACCEPT")))
 			req.Name, req.Version, req.Platform = req.ImageName(), req.ImageVersion(), build.DefaultPlatform
 			req.Component.Dir = a.abs(req.Component.Dir)
-			req.SourceRepo = publicAddress(req.SourceRepo)
+			req.SourceRepo = redact.Repository(req.SourceRepo)
 			if req.Timestamp, err = a.legacyTime(req.Manifest); err != nil {
 				return err
 			}

@@ -6,11 +6,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/fstree"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/audit"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/pkgdb"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/repository"
+	"github.com/TritonDataCenter/engbld/tools/redact"
 )
 
 // AuditReport is what is known of the vulnerabilities in an image.
@@ -45,7 +45,7 @@ func AuditTree(ctx context.Context, root *fstree.Tree, opts Options, now time.Ti
 		return nil, err
 	}
 	url := opts.vulnURL(conf.VulnURL)
-	report := &AuditReport{List: fetch.Redact(url), Verdicts: []Verdict{}}
+	report := &AuditReport{List: redact.Address(url), Verdicts: []Verdict{}}
 	raw, err := fetchVulnerabilities(ctx, opts, url)
 	if err != nil {
 		return nil, err

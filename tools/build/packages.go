@@ -20,6 +20,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/install"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/pkgdb"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/repository"
+	"github.com/TritonDataCenter/engbld/tools/redact"
 )
 
 const maxVulnerabilities = 64 << 20 // bytes of a vulnerability list; real ones have 2 MiB
@@ -68,7 +69,7 @@ func (p *portable) from() string {
 	}
 	shown := make([]string, len(p.pkgs.sources))
 	for i, s := range p.pkgs.sources {
-		shown[i] = fetch.Redact(s)
+		shown[i] = redact.Address(s)
 	}
 	return strings.Join(shown, " ")
 }
@@ -161,10 +162,10 @@ func (k *packages) audit(ctx context.Context, p *portable) (raw []byte, findings
 	if raw, err = p.fetchVulnerabilities(ctx, url); err != nil {
 		return nil, nil, err
 	}
-	p.vuln = &lock.File{URL: fetch.Redact(url), Size: int64(len(raw)), SHA256: fmt.Sprintf("%x", sha256.Sum256(raw))}
+	p.vuln = &lock.File{URL: redact.Address(url), Size: int64(len(raw)), SHA256: fmt.Sprintf("%x", sha256.Sum256(raw))}
 	list, err := audit.Parse(raw, audit.ParseOptions{})
 	if err != nil {
-		return nil, nil, fmt.Errorf("vulnerability list %s: %w", url, err)
+		return nil, nil, fmt.Errorf("vulnerability list %s: %w", redact.Address(url), err)
 	}
 	if err := p.root.MkdirAll(p.conf.VulnDir, 0o755); err != nil {
 		return nil, nil, err
@@ -182,7 +183,7 @@ func (k *packages) audit(ctx context.Context, p *portable) (raw []byte, findings
 		IgnoreURLs: p.conf.IgnoreURLs, SkipEOL: !p.conf.CheckEndOfLife, EOLPage: p.opts.EOLPage,
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("vulnerability list %s: %w", url, err)
+		return nil, nil, fmt.Errorf("vulnerability list %s: %w", redact.Address(url), err)
 	}
 	return raw, findings, nil
 }
@@ -190,7 +191,7 @@ func (k *packages) audit(ctx context.Context, p *portable) (raw []byte, findings
 func (p *portable) fetchVulnerabilities(ctx context.Context, url string) ([]byte, error) {
 	if l := p.opts.Lock; l != nil && l.Vulnerabilities != nil && !slices.Contains(p.opts.Renew, VulnerabilitiesName) {
 		v := l.Vulnerabilities
-		name, _, err := p.obtain(ctx, wanted{VulnerabilitiesName, []string{v.URL, url}, v.Size, v.SHA256})
+		name, _, err := p.obtain(ctx, wanted{VulnerabilitiesName, []string{withSecrets(v.URL, []string{url}), url}, v.Size, v.SHA256})
 		if err != nil {
 			return nil, err
 		}

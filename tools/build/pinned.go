@@ -18,6 +18,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/pkgdb"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/repository"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/version"
+	"github.com/TritonDataCenter/engbld/tools/redact"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -58,11 +59,11 @@ func obtain(ctx context.Context, o *Options, name string, w wanted) (file, from 
 	for _, address := range slices.Compact(slices.DeleteFunc(w.addresses, func(a string) bool { return a == "" })) {
 		file, sum, err := get(ctx, o, address)
 		if err == nil && sum == w.sha256 {
-			return file, fetch.Redact(address), nil
+			return file, redact.Address(address), nil
 		}
 		if err == nil {
 			changed = true
-			err = fault.Drift.Errorf("%s is another file now: sha256 %s, locked is %s", fetch.Redact(address), sum, w.sha256)
+			err = fault.Drift.Errorf("%s is another file now: sha256 %s, locked is %s", redact.Address(address), sum, w.sha256)
 		}
 		if failure != nil {
 			err = fmt.Errorf("%w; %w", failure, err)
@@ -188,7 +189,7 @@ func (p *portable) pin(ctx context.Context, live repository.Set, addresses []str
 func withSecrets(locked string, addresses []string) string {
 	for _, list := range addresses {
 		for _, a := range repository.SplitPath(list) {
-			if a = strings.TrimRight(a, "/"); fetch.Redact(a) == locked {
+			if a = strings.TrimRight(a, "/"); redact.Address(a) == locked {
 				return a
 			}
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/newfile"
+	"github.com/TritonDataCenter/engbld/tools/redact"
 )
 
 // Cache keeps files that were fetched. A file is trusted only when its server
@@ -95,10 +96,10 @@ func (c *Cache) Get(ctx context.Context, url string, want Expect) (path string, 
 	}
 	path = filepath.Join(content, d.info.SHA256)
 	if err := os.Rename(d.path(), path); err != nil {
-		return "", Info{}, fault.Step.Errorf("fetching %s: %w", Redact(url), err)
+		return "", Info{}, fault.Step.Errorf("fetching %s: %w", redact.Address(url), err)
 	}
-	if err := c.store(recordPath, record{Redact(url), d.info}); err != nil {
-		return "", Info{}, fault.Step.Errorf("fetching %s: %w", Redact(url), err)
+	if err := c.store(recordPath, record{redact.Address(url), d.info}); err != nil {
+		return "", Info{}, fault.Step.Errorf("fetching %s: %w", redact.Address(url), err)
 	}
 	return path, d.info, nil
 }

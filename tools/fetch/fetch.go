@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/redact"
 )
 
 // ErrOffline is the cause of every failure of a Client that is Offline.
@@ -148,13 +149,13 @@ func statusError(r *http.Response) error {
 // failure is the error the caller sees.
 func failure(ctx context.Context, address string, err error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("fetching %s: %w", Redact(address), context.Cause(ctx))
+		return fmt.Errorf("fetching %s: %w", redact.Address(address), context.Cause(ctx))
 	}
 	var f finalError
 	if errors.As(err, &f) {
 		err = f.error
 	}
-	err = fault.Network.Wrap(fmt.Errorf("fetching %s: %w", Redact(address), err))
+	err = fault.Network.Wrap(fmt.Errorf("fetching %s: %w", redact.Address(address), err))
 	var cert *tls.CertificateVerificationError
 	var invalid x509.CertificateInvalidError
 	switch {

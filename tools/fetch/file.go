@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/redact"
 )
 
 // Info tells what came.
@@ -38,7 +39,7 @@ func (c *Client) GetFile(ctx context.Context, url, dst string, want Expect) (Inf
 	}
 	defer d.drop()
 	if err := os.Rename(d.path(), dst); err != nil {
-		return Info{}, fault.Step.Errorf("fetching %s: %w", Redact(url), err)
+		return Info{}, fault.Step.Errorf("fetching %s: %w", redact.Address(url), err)
 	}
 	return d.info, nil
 }
@@ -275,7 +276,7 @@ func (d *download) again(err error) error {
 }
 
 func (d *download) describe(r *http.Response) {
-	d.info = Info{URL: Redact(r.Request.URL.String()), ETag: r.Header.Get("ETag"), LastModified: r.Header.Get("Last-Modified")}
+	d.info = Info{URL: redact.Address(r.Request.URL.String()), ETag: r.Header.Get("ETag"), LastModified: r.Header.Get("Last-Modified")}
 }
 
 // resume takes the rest of a file if it is the rest of the same one.
@@ -329,7 +330,7 @@ func (d *download) take(r *http.Response, total int64) error {
 		}
 		d.sum.Write(buf[:n])
 		if d.c.Progress != nil && n > 0 {
-			d.c.Progress(Progress{URL: Redact(d.url), Done: d.sum.size, Total: max(total, d.want.Size, 0)})
+			d.c.Progress(Progress{URL: redact.Address(d.url), Done: d.sum.size, Total: max(total, d.want.Size, 0)})
 		}
 		if err == io.EOF {
 			break

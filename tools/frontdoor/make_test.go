@@ -32,7 +32,7 @@ func TestImageRequest(t *testing.T) {
 	t.Parallel()
 	c := component(t, filepath.Join(t.TempDir(), "svc"), service)
 	c.env = append(c.env, fixed)
-	c.ok(t, "git", "remote", "add", "origin", "https://example.invalid/svc.git")
+	c.ok(t, "git", "remote", "add", "origin", "https://ci:s3cret@example.invalid/svc.git")
 	stamp := strings.TrimPrefix(strings.TrimSpace(c.ok(t, "make", "-s", "print-STAMP")), "STAMP=")
 	if !regexp.MustCompile(`^master-20200102T030405Z-g[0-9a-f]{7,}$`).MatchString(stamp) {
 		t.Fatal(stamp)
@@ -47,7 +47,7 @@ func TestImageRequest(t *testing.T) {
 		"arg=--min-platform-floor", "arg=20181206T011455Z", "arg=--top", "arg=" + top,
 		"arg=--package", "arg=" + top + "/svc-pkg-" + stamp + ".tar.gz",
 		"arg=--packages", "arg=postgresql10-10.6 curl",
-		"arg=--motd", "arg=--source-repo", "arg=https://example.invalid/svc.git", "arg=--audit", "",
+		"arg=--motd", "arg=--audit", "",
 	}, "\n")
 	if got := c.asked(t); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -378,7 +378,7 @@ func TestFlavorGoals(t *testing.T) {
 		"accept=", "arg=image", "arg=make", "arg=--name", "arg=triton-origin-multiarch-15.4.1", "arg=--prefix", "arg=triton-origin-multiarch-15.4.1-zfs",
 		"arg=--base", "arg=ede31770-e19c-11e5-bb6e-3b7de3cca9ce", "arg=--version", "arg=" + stamp, "arg=--bits-dir", "arg=" + top + "/bits",
 		"arg=--timestamp", "arg=" + at, "arg=--min-platform-floor", "arg=20181206T011455Z", "arg=--top", "arg=" + top,
-		"arg=--packages", "arg=curl", "arg=--motd", "arg=--source-repo", "arg=", "arg=--audit", "",
+		"arg=--packages", "arg=curl", "arg=--motd", "arg=--audit", "",
 	}, "\n")
 	if got := read(t, asked); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

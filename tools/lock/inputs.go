@@ -18,6 +18,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
 	"github.com/TritonDataCenter/engbld/tools/newfile"
+	"github.com/TritonDataCenter/engbld/tools/redact"
 )
 
 // Inputs keeps files by their digest: sha256/HEX below a directory, or below an
@@ -53,7 +54,7 @@ func OpenInputs(address string, o InputsOptions) (*Inputs, error) {
 	case scheme == "http" || scheme == "https":
 		return &Inputs{url: strings.TrimRight(address, "/"), cache: &fetch.Cache{Client: o.Client, Dir: o.CacheDir, Offline: o.Offline}}, nil
 	}
-	return nil, fault.WithHint(fault.Usage.Errorf("inputs %s: %s:// is not supported", fetch.Redact(address), scheme),
+	return nil, fault.WithHint(fault.Usage.Errorf("inputs %s: %s:// is not supported", redact.Address(address), scheme),
 		"ENGBLD_INPUTS is a directory, or an http or https address")
 }
 
@@ -62,7 +63,7 @@ func (in *Inputs) String() string {
 	if in.dir != "" {
 		return in.dir
 	}
-	return fetch.Redact(in.url)
+	return redact.Address(in.url)
 }
 
 // Remote tells whether the network is needed.

@@ -15,6 +15,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/archive"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/audit"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/version"
+	"github.com/TritonDataCenter/engbld/tools/redact"
 	"github.com/spf13/cobra"
 )
 
@@ -195,5 +196,5 @@ func (c *commands) fetchList(ctx context.Context, address string) (raw []byte, f
 	if raw, err = bounded.ReadFile(name, maxVulnerabilities); err != nil {
 		return nil, "", fault.Step.Errorf("vulnerability list: %w", err)
 	}
-	return raw, fetch.Redact(address), nil
+	return raw, redact.Address(address), nil
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/sniff"
+	"github.com/TritonDataCenter/engbld/tools/redact"
 )
 
 const (
@@ -109,10 +110,10 @@ func Open(address string, opts Options) (*Repo, error) {
 	for _, a := range append([]string{address}, opts.Mirrors...) {
 		b, err := parseBase(a)
 		if err != nil {
-			return nil, fault.Usage.Errorf("package repository %s: %w", fetch.Redact(a), err)
+			return nil, fault.Usage.Errorf("package repository %s: %w", redact.Address(a), err)
 		}
 		if b.dir == "" && opts.CacheDir == "" {
-			return nil, fault.Usage.Errorf("package repository %s: no directory for downloads", fetch.Redact(a))
+			return nil, fault.Usage.Errorf("package repository %s: no directory for downloads", redact.Address(a))
 		}
 		r.bases = append(r.bases, b)
 	}
@@ -150,7 +151,7 @@ func (b base) String() string {
 	if b.dir != "" {
 		return b.dir
 	}
-	return fetch.Redact(b.address)
+	return redact.Address(b.address)
 }
 
 // file returns the path of a file of the repository, fetched where needed.

@@ -112,11 +112,15 @@ func (in *Installer) preload(ctx context.Context, jobs []repository.Job) error {
 	return err
 }
 
+// maxExpanded bounds all commands of a packing list with prefix and file names
+// put in, in bytes, roughly; what comes behind is not run.
+const maxExpanded = 16 << 20
+
 // readExecs reads the commands of one kind in a packing list.
 func readExecs(pkg string, kind plist.Kind, list *plist.List) (map[int][]step, []Finding) {
 	execs := map[int][]step{}
 	var findings []Finding
-	last := ""
+	last, prefix, size := "", list.Prefix(), 0
 	for i, e := range list.Entries {
 		if e.Ignored {
 			continue
@@ -127,7 +131,11 @@ func readExecs(pkg string, kind plist.Kind, list *plist.List) (map[int][]step, [
 		if e.Kind != kind {
 			continue
 		}
-		steps, ok := readSteps(plist.Expand(e.Arg, list.Prefix(), last))
+		var steps []step
+		ok := false
+		if size += len(e.Arg) + strings.Count(e.Arg, "%")*len(prefix+last); size <= maxExpanded {
+			steps, ok = readSteps(plist.Expand(e.Arg, prefix, last))
+		}
 		if !ok {
 			action := ActionExec
 			if kind == plist.Unexec {

@@ -88,6 +88,7 @@ func readScript(pkg, file, prefix string, raw []byte) *script {
 		resolver: resolver{vars: map[string]string{"PKG_PREFIX": prefix, "PKGNAME": pkg,
 			"1": pkg, "0": "self", "SELF": "self", "PKG_METADATA_DIR": "record"}},
 		helpers: map[string]*strings.Builder{},
+		found:   map[place]bool{},
 	}
 	commands, funcs, err := parse(string(raw))
 	if err != nil {
@@ -115,6 +116,12 @@ const maxFindings = 1000
 // actionOfFile stands for the action of the script's own kind.
 const actionOfFile Action = ""
 
+// place is what one finding differs by from another of the same script.
+type place struct {
+	line   int
+	action Action
+}
+
 type scriptReader struct {
 	*script
 	resolver
@@ -124,6 +131,8 @@ type scriptReader struct {
 	helpers   map[string]*strings.Builder
 	depth     int // of substitutions
 	order     []string
+	found     map[place]bool
+	data      map[string][]string // see dataLines
 }
 
 func (r *scriptReader) finding(line int, a Action) {
@@ -135,20 +144,27 @@ func (r *scriptReader) finding(line int, a Action) {
 	}
 	line = min(max(line, 1), len(r.lines))
 	text := strings.TrimSpace(r.lines[line-1])
-	f := Finding{r.pkg, r.file, line, text, a}
-	if len(r.findings) < maxFindings && !slices.Contains(r.findings, f) {
-		r.findings = append(r.findings, f)
+	at := place{line, a}
+	if len(r.findings) < maxFindings && !r.found[at] {
+		r.found[at] = true
+		r.findings = append(r.findings, Finding{r.pkg, r.file, line, text, a})
 	}
 }
 
 // dataLines are the script's lines "# TAG: fields" at column 0, in file order.
-func (r *scriptReader) dataLines(tag string) (lines []string) {
-	for _, l := range r.lines {
-		if strings.HasPrefix(l, "# "+tag+": ") {
-			lines = append(lines, l)
+// They are sorted by tag when they are first asked for.
+func (r *scriptReader) dataLines(tag string) []string {
+	if r.data == nil {
+		r.data = map[string][]string{}
+		for _, l := range r.lines {
+			if rest, ok := strings.CutPrefix(l, "# "); ok {
+				if tag, _, ok := strings.Cut(rest, ": "); ok {
+					r.data[tag] = append(r.data[tag], l)
+				}
+			}
 		}
 	}
-	return lines
+	return r.data[tag]
 }
 
 func (r *scriptReader) finish() {
@@ -156,7 +172,7 @@ func (r *scriptReader) finish() {
 		r.script.helpers = append(r.script.helpers, unpacked{name, []byte(r.helpers[name].String())})
 		for _, tag := range helpers[name] {
 			for _, l := range r.dataLines(tag) {
-				r.data[tag] = append(r.data[tag], strings.TrimPrefix(l, "# "+tag+": "))
+				r.script.data[tag] = append(r.script.data[tag], strings.TrimPrefix(l, "# "+tag+": "))
 			}
 		}
 	}

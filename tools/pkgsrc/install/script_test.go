@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/plist"
 )
 
 // frame is a script in the shape that packages have: settings, helpers, the
@@ -395,7 +397,86 @@ func TestReadScriptBounds(t *testing.T) {
 	}
 }
 
+// TestReadExecsBound puts a long prefix into many commands.
+func TestReadExecsBound(t *testing.T) {
+	t.Parallel()
+	long := "@cwd /" + strings.Repeat("x", 4000) + "\n@name x-1\n"
+	one := "@exec true" + strings.Repeat(" %D", 150) + "\n" // some 600 KB
+	for _, tt := range []struct{ lines, run int }{{20, 20}, {100, 27}} {
+		l, err := plist.Parse([]byte(long + strings.Repeat(one, tt.lines)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		execs, findings := readExecs("x-1", plist.Exec, l)
+		if len(execs) != tt.run || len(findings) != tt.lines-tt.run {
+			t.Errorf("%d commands: %d to run, %d found; want %d to run", tt.lines, len(execs), len(findings), tt.run)
+		}
+	}
+}
+
+// TestBraces holds the ends found in one pass against those looked for one by one.
+func TestBraces(t *testing.T) {
+	t.Parallel()
+	const letters, length = `{}\\a`, 7
+	for number := range 1 << (2 * length) {
+		var b strings.Builder
+		for i := range length {
+			b.WriteByte(letters[number>>(2*i)&3])
+		}
+		text := b.String()
+		ends := braces(text, 0)
+		for i := 0; i < len(text); i++ {
+			switch want := balanced(text[i:], '{', '}'); {
+			case text[i] == '\\':
+				i++
+			case text[i] == '{' && want < 0 && ends[i] != 0, text[i] == '{' && want >= 0 && ends[i] != i+want:
+				t.Fatalf("%q at %d: %d, want %d", text, i, ends[i], want)
+			}
+		}
+	}
+	vars := map[string]string{"a": "1"}
+	for in, want := range map[string]string{
+		"${ ${a} ${a": "${ 1 ${a", "${${a}${a}": "${11", "${a} ${a${a} ${a}x": "1 ${a1 1x",
+	} {
+		if got, _ := resolve(in, vars); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+// TestReadScriptLinear reads scripts of the greatest size, made so that one look
+// at a line for each other line would take minutes.
+func TestReadScriptLinear(t *testing.T) {
+	t.Parallel()
+	rep := strings.Repeat
+	var settings strings.Builder
+	for i := range 45000 {
+		fmt.Fprintf(&settings, "v%d=\n", i)
+	}
+	for name, src := range map[string]string{
+		"commands of a function": "f() {\n" + settings.String() + rep(":\n", 45000) + "}\n",
+		"open braces":            "case x in S)\ncat <<E\n" + rep("${", maxScript/2-100) + "\nE\n;;\nesac\n",
+		"data lines":             "cat > +DIRS <<'E'\nE\n" + rep("sed -n '/^# X: /p' $0 >> +DIRS\n", 15000) + rep("\n", 400000),
+		"findings":               rep("touch x\n", 90000),
+		"nested substitutions":   rep("x=$(echo ", 15000) + rep(")", 15000),
+		"nested defaults":        ": " + rep("${x:-`", 15000) + rep("}", 15000),
+		"here-documents":         rep("cat <<E\n", 15000) + rep("E\n", 15000),
+		"many functions":         rep("f() { f; }\n", 20000),
+		"backquotes":             "case x in S)\ncat <<E\n" + rep("`${", 300000) + "\nE\n;;\nesac\n",
+	} {
+		if len(src) > maxScript {
+			t.Fatalf("%s: %d bytes", name, len(src))
+		}
+		s := readScript("demo-1.0", "+INSTALL", "/opt/local", []byte(src))
+		if len(s.findings) > maxFindings {
+			t.Errorf("%s: %d findings", name, len(s.findings))
+		}
+	}
+}
+
 func FuzzReadScript(f *testing.F) {
+	f.Add("f() {\na=\nb=\n:\n:\n}\n")
+	f.Add("case x in S)\ncat <<E\n${${${x}${ ${y}\nE\n;;\nesac\n")
 	f.Add(laughs(14))
 	f.Add(manyHelpers(2, 3))
 	f.Add(usual("cat <<EOF\n$(x)\nEOF\n", "# DIR: a m\n"))

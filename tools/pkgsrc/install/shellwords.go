@@ -34,6 +34,7 @@ func resolve(text string, vars map[string]string) (value string, complete bool) 
 func (r *resolver) resolve(text string) (value string, complete bool) {
 	var b strings.Builder
 	put := 0
+	var ends map[int]int // once a ${ has no end, the ends of all that have one
 	complete = true
 	quoted := false
 	for i := 0; i < len(text); {
@@ -59,7 +60,16 @@ func (r *resolver) resolve(text string) (value string, complete bool) {
 			}
 			i += 2
 		case c == '$':
-			name, n := variable(rest)
+			var name string
+			var n int
+			if ends == nil || !strings.HasPrefix(rest, "${") {
+				name, n = variable(rest)
+			} else if end, ok := ends[i+1]; ok {
+				name, n = braced(rest[:end-i])
+			}
+			if n == 0 && ends == nil && strings.HasPrefix(rest, "${") {
+				ends = braces(text, i+1)
+			}
 			v, known := r.vars[name]
 			if n == 0 || !known {
 				n = max(n, 1)
@@ -81,23 +91,50 @@ func (r *resolver) resolve(text string) (value string, complete bool) {
 	return b.String(), complete && !quoted
 }
 
+// braces finds for every { of a text, from one on, where its balanced text ends.
+func braces(text string, from int) map[int]int {
+	ends := map[int]int{}
+	var open []int
+	for i := from; i < len(text); i++ {
+		switch text[i] {
+		case '{':
+			open = append(open, i)
+		case '}':
+			if n := len(open); n > 0 {
+				ends[open[n-1]] = i + 1
+				open = open[:n-1]
+			}
+		case '\\':
+			i++
+		}
+	}
+	return ends
+}
+
+// isName tells what a variable's name is made of.
+func isName(c byte) bool {
+	return c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
+
+// braced reads ${NAME}, which s is as a whole; the name is "" where it is more.
+func braced(s string) (name string, n int) {
+	name = s[2 : len(s)-1]
+	for i := range len(name) {
+		if !isName(name[i]) {
+			return "", len(s)
+		}
+	}
+	return name, len(s)
+}
+
 // variable reads $NAME or ${NAME}; n is its length, 0 where it is another form.
 func variable(s string) (name string, n int) {
-	isName := func(c byte) bool {
-		return c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-	}
 	if strings.HasPrefix(s, "${") {
 		end := balanced(s[1:], '{', '}')
 		if end < 0 {
 			return "", 0
 		}
-		name = s[2:end]
-		for i := range len(name) {
-			if !isName(name[i]) {
-				return "", end + 1
-			}
-		}
-		return name, end + 1
+		return braced(s[:end+1])
 	}
 	end := 1
 	for end < len(s) && isName(s[end]) {

@@ -106,6 +106,8 @@ func WithSignals(ctx context.Context, parent bool) (context.Context, context.Can
 
 // Main runs one command line and returns the exit code.
 func Main(ctx context.Context, env Env, args []string) int {
+	out := &answer{w: env.Stdout}
+	env.Stdout = out
 	a := &app{env: env}
 	a.remotes.a = a
 	defer a.remotes.close() // the sandbox's: what they keep is on disk already
@@ -117,6 +119,9 @@ func Main(ctx context.Context, env Env, args []string) int {
 	err := a.checkSwitches()
 	if err == nil {
 		err = root.ExecuteContext(ctx)
+	}
+	if !errors.Is(err, imgadm.ErrFailed) {
+		err = out.check(err)
 	}
 	if err == nil {
 		return 0

@@ -67,7 +67,7 @@ func each(root string, visit func(path string, now, want []byte) error) error {
 	}
 	left, err := filepath.Glob(filepath.Join(root, "images", "*", "Makefile"))
 	if err != nil {
-		return fmt.Errorf("generated files: %w", err)
+		return fault.Step.Errorf("generated files: %w", err)
 	}
 	for _, full := range left {
 		name := filepath.Base(filepath.Dir(full))
@@ -76,7 +76,7 @@ func each(root string, visit func(path string, now, want []byte) error) error {
 		}
 		now, err := os.ReadFile(full)
 		if err != nil {
-			return fmt.Errorf("generated file: %w", err)
+			return fault.Step.Errorf("generated file: %w", err)
 		}
 		if !bytes.HasPrefix(now, []byte(header)) {
 			continue // somebody's own
@@ -93,7 +93,7 @@ func each(root string, visit func(path string, now, want []byte) error) error {
 func (f *file) compare(root string, set *flavor.Set) (now, want []byte, err error) {
 	now, err = os.ReadFile(filepath.Join(root, f.path))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("generated file: %w", err)
+		return nil, nil, fault.Step.Errorf("generated file: %w", err)
 	}
 	if want, err = f.make(set, now); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", f.path, err)
@@ -130,13 +130,13 @@ func Write(root string) (changed []string, err error) {
 		full := filepath.Join(root, path)
 		changed = append(changed, path)
 		if want == nil {
-			return os.Remove(full)
+			return fault.Step.Wrap(os.Remove(full))
 		}
 		if err := os.MkdirAll(filepath.Dir(full), 0o777); err != nil {
-			return fmt.Errorf("generated file: %w", err)
+			return fault.Step.Errorf("generated file: %w", err)
 		}
 		if err := newfile.Write(full, want, 0o644); err != nil {
-			return fmt.Errorf("writing %s: %w", path, err)
+			return fault.Step.Errorf("writing %s: %w", path, err)
 		}
 		return nil
 	})
@@ -156,10 +156,14 @@ func Check(root string, w io.Writer) error {
 		if want == nil {
 			to = "/dev/null"
 		}
-		return difflib.WriteUnifiedDiff(w, difflib.UnifiedDiff{
+		diff, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
 			A: difflib.SplitLines(string(now)), B: difflib.SplitLines(string(want)),
 			FromFile: from, ToFile: to, Context: 3,
 		})
+		if err == nil {
+			_, err = io.WriteString(w, diff)
+		}
+		return fault.Step.Wrap(err)
 	})
 	if err == nil && n > 0 {
 		err = fault.WithHint(fault.Drift.Errorf("%d generated files are not what the flavor files say", n), "make gen")

@@ -2,6 +2,7 @@ package gen_test
 
 import (
 	"bytes"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -190,6 +191,33 @@ func TestJenkinsfile(t *testing.T) {
 	for _, pair := range []string{"{}", "()"} {
 		if strings.Count(s, pair[:1]) != strings.Count(s, pair[1:]) {
 			t.Errorf("unbalanced %s", pair)
+		}
+	}
+}
+
+// What cannot be read or written is no defect of the program.
+func TestKinds(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		spoil func(dir string) error
+		want  fault.Kind
+	}{
+		{"a directory in a file's place", func(dir string) error { return os.Mkdir(filepath.Join(dir, "README.md"), 0o777) }, fault.Step},
+		{"a file in a directory's place", func(dir string) error { return os.WriteFile(filepath.Join(dir, "tools"), nil, 0o666) }, fault.Step},
+		{"half a block", func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "magefile.go"), []byte("// generated: aliases\n"), 0o666)
+		}, fault.Drift},
+	} {
+		dir := checkout(t)
+		if err := tt.spoil(dir); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := gen.Write(dir); fault.KindOf(err) != tt.want {
+			t.Errorf("%s: writing: kind %d: %v", tt.name, fault.KindOf(err), err)
+		}
+		if err := gen.Check(dir, io.Discard); fault.KindOf(err) != tt.want {
+			t.Errorf("%s: checking: kind %d: %v", tt.name, fault.KindOf(err), err)
 		}
 	}
 }

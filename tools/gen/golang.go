@@ -6,6 +6,7 @@ import (
 	"go/format"
 	"strings"
 
+	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/flavor"
 )
 
@@ -67,7 +68,7 @@ func replaceBlock(data []byte, start, end, text string) ([]byte, error) {
 		switch strings.TrimSpace(line) {
 		case start:
 			if from >= 0 {
-				return nil, fmt.Errorf("%q stands there twice", start)
+				return nil, fault.Drift.Errorf("%q stands there twice", start)
 			}
 			from = i
 		case end:
@@ -81,7 +82,7 @@ func replaceBlock(data []byte, start, end, text string) ([]byte, error) {
 		}
 	}
 	if from >= 0 {
-		return nil, fmt.Errorf("%q without %q", start, end)
+		return nil, fault.Drift.Errorf("%q without %q", start, end)
 	}
 	return nil, nil
 }

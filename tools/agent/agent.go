@@ -16,9 +16,11 @@ import (
 	"regexp"
 	"sort"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/process"
 )
 
 // Options say which agent, and where its archive comes from.
@@ -35,8 +37,7 @@ type Options struct {
 	LockTries int                                        // 0 is 600
 	Sleep     func(context.Context, time.Duration) error // between two tries; nil waits for real
 	Fetch     Fetcher                                    // for Download from a server
-	Run       func(*exec.Cmd) error                      // how git and make are run; nil: their output is shown on Stderr
-	Stderr    *os.File                                   // nil: nowhere
+	Stderr    *os.File                                   // what git and make say; nil: nowhere
 	Infof     func(format string, args ...any)           // the story; nil is silent
 	Warnf     func(format string, args ...any)
 }
@@ -254,19 +255,45 @@ func (a *Agent) Clean(ctx context.Context) error {
 
 func (a *Agent) clone() string { return filepath.Join(a.opts.Cache, a.opts.Repo) }
 
-// run runs a command in dir with its output in the story.
-func (a *Agent) run(ctx context.Context, dir string, env []string, name string, args ...string) error {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir, cmd.Env, cmd.WaitDelay = dir, env, 10*time.Second
+// grace is the time between telling git or make to end and making them.
+const grace = 10 * time.Second
+
+// make runs make in the clone with its output in the story. When ctx ends it does
+// so with everything it has started, so that nobody works in a clone that is not
+// locked; it has no terminal, at which it could wait for somebody it cannot reach.
+func (a *Agent) make(ctx context.Context, env []string, program string, targets ...string) error {
+	cmd := exec.Command(program, targets...)
+	cmd.Dir, cmd.Env = a.clone(), env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	a.show(cmd)
+	if err := process.Run(ctx, cmd, grace); err != nil {
+		return fault.Step.Errorf("%s %s in %s: %w", filepath.Base(program), strings.Join(targets, " "), cmd.Dir, err)
+	}
+	return nil
+}
+
+// show puts a command's output into the story.
+func (a *Agent) show(cmd *exec.Cmd) {
 	if a.opts.Stderr != nil {
 		cmd.Stdout, cmd.Stderr = a.opts.Stderr, a.opts.Stderr
 	}
-	run := a.opts.Run
-	if run == nil {
-		run = (*exec.Cmd).Run
-	}
-	if err := run(cmd); err != nil {
-		return fault.Step.Errorf("%s %s in %s: %w", filepath.Base(name), strings.Join(args, " "), dir, err)
+}
+
+// gitCommand is told to end when ctx does, so that git stops what it has started
+// and takes its locks away. It stays with our terminal: it may ask for a password.
+func gitCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "git", args...)
+	cmd.Dir, cmd.WaitDelay = dir, grace
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	return cmd
+}
+
+// runGit runs git in dir with its output in the story.
+func (a *Agent) runGit(ctx context.Context, dir string, args ...string) error {
+	cmd := gitCommand(ctx, dir, args...)
+	a.show(cmd)
+	if err := cmd.Run(); err != nil {
+		return fault.Step.Errorf("git %s in %s: %w", strings.Join(args, " "), dir, err)
 	}
 	return nil
 }
@@ -284,8 +311,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // git runs git in the clone and returns what it prints, without the newline.
 func (a *Agent) git(ctx context.Context, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "git", args...)
-	cmd.Dir, cmd.WaitDelay = a.clone(), 10*time.Second
+	cmd := gitCommand(ctx, a.clone(), args...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -321,7 +347,7 @@ func (a *Agent) Clone(ctx context.Context) error {
 			return fault.WithHint(fault.Step.Errorf("the clone %s has changes:\n%s", a.clone(), changed),
 				"commit them elsewhere, or remove it: agent-prebuilt.sh ... clean")
 		}
-		if err := a.run(ctx, a.clone(), nil, "git", "fetch", "--quiet", "--prune", "--tags", "origin"); err != nil {
+		if err := a.runGit(ctx, a.clone(), "fetch", "--quiet", "--prune", "--tags", "origin"); err != nil {
 			if ctx.Err() != nil {
 				return err
 			}
@@ -340,7 +366,7 @@ func (a *Agent) cloneAnew(ctx context.Context) error {
 			return fault.Step.Errorf("making room for the clone of %s: %w", a.opts.Repo, err)
 		}
 	}
-	if err := a.run(ctx, a.opts.Cache, nil, "git", "clone", "--quiet", a.opts.URL, tmp); err != nil {
+	if err := a.runGit(ctx, a.opts.Cache, "clone", "--quiet", a.opts.URL, tmp); err != nil {
 		os.RemoveAll(tmp)
 		return fault.Network.Errorf("cloning %s: %w", a.opts.URL, err)
 	}
@@ -403,7 +429,7 @@ func (a *Agent) Build(ctx context.Context, environ []string) error {
 			}
 		}
 		env := append(ownEnviron(environ), "ENGBLD_SKIP_VALIDATE_BUILDENV=true")
-		if err := a.run(ctx, a.clone(), env, gmake, strings.Fields(a.opts.Targets)...); err != nil {
+		if err := a.make(ctx, env, gmake, strings.Fields(a.opts.Targets)...); err != nil {
 			return err
 		}
 		_, err = a.Archive()

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -12,10 +13,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"golang.org/x/sys/unix"
 )
 
 func TestNewest(t *testing.T) {
@@ -281,6 +284,41 @@ func TestLock(t *testing.T) {
 		t.Errorf("%d at once held the lock", most.Load())
 	}
 	if left, err := filepath.Glob(lock + "*"); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// A build that is told to end leaves nobody behind in the clone.
+func TestBuildEndsWhole(t *testing.T) {
+	t.Parallel()
+	src, git := source(t, "master")
+	put(t, filepath.Join(src, "Makefile"), "release:\n\t(exec 3<>../hold; echo up >../up; while :; do read x <&3; done; : >../late) & wait\n")
+	git("commit", "-qam", "2")
+	a := newAgent(t, Options{URL: src})
+	if err := a.Clone(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	hold, up := filepath.Join(a.opts.Cache, "hold"), filepath.Join(a.opts.Cache, "up")
+	for _, f := range []string{hold, up} {
+		if err := unix.Mkfifo(f, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cause := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() {
+		os.ReadFile(up) // until the one below make is there
+		cancel(cause)
+	}()
+	if err := a.Build(ctx, os.Environ()); !errors.Is(err, cause) {
+		t.Errorf("Build = %v, want the context's cause", err)
+	}
+	f, err := os.OpenFile(hold, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	if !errors.Is(err, syscall.ENXIO) {
+		f.Close()
+		t.Errorf("somebody still has the fifo open: %v", err)
+	}
+	if left, err := filepath.Glob(filepath.Join(a.opts.Cache, "*lock*")); err != nil || len(left) > 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/imgadm"
 	"github.com/TritonDataCenter/engbld/tools/native"
+	"github.com/TritonDataCenter/engbld/tools/process"
 	"github.com/TritonDataCenter/engbld/tools/ui"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -68,7 +69,8 @@ func (e interrupted) Error() string {
 const parentPoll = 500 * time.Millisecond
 
 // WithSignals returns a context that SIGINT, SIGTERM and SIGHUP end, so that
-// every step can clean up; a second signal ends the process at once. With
+// every step can clean up; a second signal ends the process at once. SIGINT and
+// SIGHUP that were ignored when the process began (nohup) stay so. With
 // parent it ends too, as by SIGTERM, when the process that started this one is
 // gone: make and mage that are killed tell nobody.
 func WithSignals(ctx context.Context, parent bool) (context.Context, context.CancelFunc) {
@@ -91,7 +93,7 @@ func WithSignals(ctx context.Context, parent bool) (context.Context, context.Can
 		}(os.Getppid())
 	}
 	c := make(chan os.Signal, 2)
-	signal.Notify(c, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(c, process.Heard(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)...)
 	go func() {
 		select {
 		case s := <-c:

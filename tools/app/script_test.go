@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -13,7 +14,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite what the scripts compare with")
 
-// TestMain makes engbld itself a command of the scripts.
+// TestMain makes engbld itself a command of the scripts, and signalled, which tells
+// the first of some signals to itself that ends its context.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"engbld": func() {
 		env, err := OSEnv()
@@ -25,6 +27,17 @@ func TestMain(m *testing.M) {
 		code := Main(ctx, env, os.Args[1:])
 		stop()
 		os.Exit(code)
+	}, "signalled": func() {
+		ctx, stop := WithSignals(context.Background(), false)
+		defer stop()
+		for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM} {
+			if err := syscall.Kill(os.Getpid(), s); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+		}
+		<-ctx.Done()
+		fmt.Println(context.Cause(ctx))
 	}})
 }
 

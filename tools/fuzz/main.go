@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/newfile"
+	"github.com/TritonDataCenter/engbld/tools/process"
 )
 
 // config is what the command line says.
@@ -40,7 +41,7 @@ type config struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), process.Heard(os.Interrupt, syscall.SIGTERM)...)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr, os.Getenv)
 	stop()
 	if err != nil && !errors.Is(err, flag.ErrHelp) {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/TritonDataCenter/engbld/tools/process"
 )
 
 // Command is something done to the machine.
@@ -86,7 +88,7 @@ func (p *Programs) Run(ctx context.Context, c Command) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, path, c.Args...)
+	cmd := exec.Command(path, c.Args...)
 	cmd.Env, cmd.Dir = c.Env, "/"
 	if cmd.Env == nil {
 		cmd.Env = append([]string{"PATH=" + systemPath, "LC_ALL=C"}, p.Env...)
@@ -101,12 +103,9 @@ func (p *Programs) Run(ctx context.Context, c Command) error {
 		cmd.Stdin = struct{ io.Reader }{c.Stdin}
 	}
 	cmd.SysProcAttr = processAttributes()
-	cmd.SysProcAttr.Setpgid = true // a terminal's signals are for us; we decide what is undone
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = stopDelay
-	err = cmd.Run()
+	// A terminal's signals are for us, not for the group: we decide what is undone.
+	err = process.Run(ctx, cmd, stopDelay)
 	if cause := context.Cause(ctx); cause != nil && cmd.Process != nil && err != nil {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // who did not stop when asked to
 		return fmt.Errorf("%s: %w", c, cause)
 	}
 	var exit *exec.ExitError

@@ -181,7 +181,8 @@ func rfc3986(s string) string {
 	return b.String()
 }
 
-var keyIDForm = regexp.MustCompile(`^/([^/]+)(?:/([^/]+))?/keys/([0-9a-f]{2}(?::[0-9a-f]{2}){15})$`)
+// keyIDForm has logins that can name a file of keys.
+var keyIDForm = regexp.MustCompile(`^/([!-.0-~]{1,64})(?:/([!-.0-~]{1,64}))?/keys/([0-9a-f]{2}(?::[0-9a-f]{2}){15})$`)
 
 // verify finds the key and checks a signature; it returns the account.
 func (s *server) verify(keyID, algorithm, text, b64 string) (account string, err error) {

@@ -8,9 +8,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/TritonDataCenter/engbld/tools/fault"
 )
 
 const (
@@ -45,8 +48,16 @@ func Get(ctx context.Context, path string, waiting func()) (*Lock, error) {
 // Try takes the lock, or returns nil at once where somebody else has it.
 func Try(path string) (*Lock, error) {
 	for tries := 0; ; tries++ {
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o666)
+		f, err := open(path)
 		if err != nil {
+			return nil, err
+		}
+		have, err := f.Stat()
+		if err == nil && !have.Mode().IsRegular() {
+			err = fault.WithHint(fmt.Errorf("locking %s: it is no file", path), "remove it, if it is not of use")
+		}
+		if err != nil {
+			f.Close()
 			return nil, err
 		}
 		switch err := Hold(f); {
@@ -54,17 +65,45 @@ func Try(path string) (*Lock, error) {
 			return nil, f.Close()
 		case err != nil && !errors.Is(err, errors.ErrUnsupported):
 			f.Close()
-			return nil, err
+			return nil, hint(err, path)
 		}
 		// Remove may have taken the file away between opening and locking.
-		have, err1 := f.Stat()
-		stands, err2 := os.Stat(path)
-		same := err1 == nil && err2 == nil && os.SameFile(have, stands)
+		stands, err := os.Lstat(path)
+		same := err == nil && os.SameFile(have, stands)
 		if same || tries == maxTries { // a file system whose files are never the same
 			return &Lock{f}, nil
 		}
 		f.Close()
 	}
+}
+
+// open opens the file of a lock, or makes it; a symbolic link at its name is never
+// followed. What another user made may perhaps be read only, which is enough for a
+// lock on most file systems.
+func open(path string) (*os.File, error) {
+	for tries := 0; ; tries++ {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o666)
+		switch {
+		case errors.Is(err, syscall.ELOOP):
+			return nil, fault.WithHint(fmt.Errorf("locking %s: it is a symbolic link", path), "remove it, if it is not of use")
+		case !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EROFS):
+			return f, err
+		}
+		f, readErr := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+		switch {
+		case readErr == nil:
+			return f, nil
+		case !errors.Is(readErr, fs.ErrNotExist):
+			return nil, hint(err, path)
+		case tries == maxTries: // it is not there, and may not be made
+			return nil, err
+		}
+	}
+}
+
+// hint says what can be done about the lock of another user.
+func hint(err error, path string) error {
+	return fault.WithHint(err, "its owner lets others use it with: chmod a+rw %s", path)
 }
 
 // Release gives the lock back; the file stays.

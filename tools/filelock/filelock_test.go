@@ -6,11 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestOnlyOneHolds(t *testing.T) {
@@ -89,5 +92,34 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 	l.Remove()
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
 		t.Errorf("the file is still there: %v", err)
+	}
+}
+
+// What is no file of its own is no lock, and nothing is made where a link leads.
+func TestNoFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, target := filepath.Join(dir, "lock"), filepath.Join(dir, "target")
+	if err := os.Symlink(target, path); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := Try(path); l != nil || err == nil || !strings.Contains(err.Error(), "symbolic link") {
+		t.Errorf("a link to nothing: %v, %v", l, err)
+	}
+	if _, err := os.Lstat(target); !os.IsNotExist(err) {
+		t.Errorf("the link was followed: %v", err)
+	}
+	if err := os.WriteFile(target, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := Try(path); l != nil || err == nil || !strings.Contains(err.Error(), "symbolic link") {
+		t.Errorf("a link to a file: %v, %v", l, err)
+	}
+	pipe := filepath.Join(dir, "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Skip(err)
+	}
+	if l, err := Try(pipe); l != nil || err == nil {
+		t.Errorf("a pipe: %v, %v", l, err)
 	}
 }

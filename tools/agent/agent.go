@@ -21,6 +21,7 @@ import (
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/process"
+	"github.com/TritonDataCenter/engbld/tools/redact"
 )
 
 // Options say which agent, and where its archive comes from.
@@ -265,18 +266,13 @@ func (a *Agent) make(ctx context.Context, env []string, program string, targets 
 	cmd := exec.Command(program, targets...)
 	cmd.Dir, cmd.Env = a.clone(), env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	a.show(cmd)
+	if a.opts.Stderr != nil {
+		cmd.Stdout, cmd.Stderr = a.opts.Stderr, a.opts.Stderr
+	}
 	if err := process.Run(ctx, cmd, grace); err != nil {
 		return fault.Step.Errorf("%s %s in %s: %w", filepath.Base(program), strings.Join(targets, " "), cmd.Dir, err)
 	}
 	return nil
-}
-
-// show puts a command's output into the story.
-func (a *Agent) show(cmd *exec.Cmd) {
-	if a.opts.Stderr != nil {
-		cmd.Stdout, cmd.Stderr = a.opts.Stderr, a.opts.Stderr
-	}
 }
 
 // gitCommand is told to end when ctx does, so that git stops what it has started
@@ -291,9 +287,13 @@ func gitCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 // runGit runs git in dir with its output in the story.
 func (a *Agent) runGit(ctx context.Context, dir string, args ...string) error {
 	cmd := gitCommand(ctx, dir, args...)
-	a.show(cmd)
+	if a.opts.Stderr != nil {
+		all := &said{to: a.opts.Stderr, public: a.public} // git repeats addresses
+		defer all.end()
+		cmd.Stdout, cmd.Stderr = all, all
+	}
 	if err := cmd.Run(); err != nil {
-		return fault.Step.Errorf("git %s in %s: %w", strings.Join(args, " "), dir, err)
+		return fault.Step.Errorf("git %s in %s: %w", a.public(strings.Join(args, " ")), dir, err)
 	}
 	return nil
 }
@@ -316,7 +316,7 @@ func (a *Agent) git(ctx context.Context, args ...string) (string, error) {
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fault.Step.Errorf("git %s in %s: %w: %s", args[0], cmd.Dir, err, strings.TrimSpace(stderr.String()))
+		return "", fault.Step.Errorf("git %s in %s: %w: %s", args[0], cmd.Dir, err, a.public(strings.TrimSpace(stderr.String())))
 	}
 	return strings.TrimRight(string(out), "\n"), nil
 }
@@ -368,10 +368,10 @@ func (a *Agent) cloneAnew(ctx context.Context) error {
 	}
 	if err := a.runGit(ctx, a.opts.Cache, "clone", "--quiet", a.opts.URL, tmp); err != nil {
 		os.RemoveAll(tmp)
-		return fault.Network.Errorf("cloning %s: %w", a.opts.URL, err)
+		return fault.Network.Errorf("cloning %s: %w", redact.Repository(a.opts.URL), err)
 	}
 	if err := os.Rename(tmp, a.clone()); err != nil {
-		return fault.Step.Errorf("cloning %s: %w", a.opts.URL, err)
+		return fault.Step.Errorf("cloning %s: %w", redact.Repository(a.opts.URL), err)
 	}
 	return nil
 }
@@ -395,7 +395,7 @@ func (a *Agent) checkout(ctx context.Context) error {
 		}
 		return nil
 	}
-	return fault.Step.Errorf("%s has none of the branches %s", a.opts.URL, strings.Join(a.branches(), ", "))
+	return fault.Step.Errorf("%s has none of the branches %s", redact.Repository(a.opts.URL), strings.Join(a.branches(), ", "))
 }
 
 // Build makes the archive, unless the newest one is of the commit checked out.
@@ -444,7 +444,7 @@ func ownEnviron(environ []string) []string {
 	var env []string
 	for _, e := range environ {
 		switch name, _, _ := strings.Cut(e, "="); name {
-		case "MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "ENGBLD_TIMESTAMP":
+		case "MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "ENGBLD_TIMESTAMP", gitURL, downloadURL:
 		default:
 			env = append(env, e)
 		}

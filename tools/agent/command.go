@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/spf13/cobra"
@@ -11,10 +13,25 @@ import (
 // Deps are what the command needs from outside.
 type Deps struct {
 	Fetch   Fetcher  // nil: nothing is downloaded from servers
-	Environ []string // of make, when an agent is built
+	Environ []string // addresses come from it, and make gets it when an agent is built
 	Stderr  *os.File // what git and make say; nil: nowhere
 	Infof   func(format string, args ...any)
 	Warnf   func(format string, args ...any)
+}
+
+// Variables that stand for -u and -U.
+const (
+	gitURL      = "ENGBLD_AGENT_GIT_URL"
+	downloadURL = "ENGBLD_AGENT_DOWNLOAD_URL"
+)
+
+func (d *Deps) getenv(name string) string {
+	for _, e := range d.Environ {
+		if value, ok := strings.CutPrefix(e, name+"="); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 // Command is "engbld agent-prebuilt", with the options of agent-prebuilt.sh.
@@ -31,9 +48,15 @@ extract       unpacks the newest archive of the best branch
 show_tarball  prints its path
 clean         removes the clone
 
-The best branch is the agent's (-B), else the component's (-b), else master or main.`,
+The best branch is the agent's (-B), else the component's (-b), else master or main.
+
+Addresses that hold a password are better given in the environment than as options,
+which every user of the machine sees: ENGBLD_AGENT_GIT_URL for -u,
+ENGBLD_AGENT_DOWNLOAD_URL for -U.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.URL = cmp.Or(opts.URL, deps.getenv(gitURL))
+			opts.Download = cmp.Or(opts.Download, deps.getenv(downloadURL))
 			a, err := New(opts)
 			if err != nil {
 				return err

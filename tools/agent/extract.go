@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/redact"
 	"github.com/TritonDataCenter/engbld/tools/untar"
 )
 
@@ -51,7 +52,7 @@ func (a *Agent) Get(ctx context.Context) error {
 		}
 		base, err := url.Parse(strings.TrimSuffix(from, "/") + "/")
 		if err != nil {
-			return fault.Usage.Errorf("the address of archives: %w", err)
+			return fault.Usage.Errorf("the address of archives, %s, is none", redact.Address(from)) // the parser's own words repeat parts
 		}
 		page, err := a.opts.Fetch.Get(ctx, base.String(), maxIndex)
 		if err != nil {
@@ -71,13 +72,13 @@ func (a *Agent) Get(ctx context.Context) error {
 		if _, err := os.Stat(dst); err == nil {
 			return nil
 		}
-		a.opts.Infof("%s: %s", a.opts.Repo, base.JoinPath(name))
+		a.opts.Infof("%s: %s", a.opts.Repo, redact.Address(base.JoinPath(name).String()))
 		return a.opts.Fetch.GetFile(ctx, base.JoinPath(name).String(), dst)
 	})
 }
 
 func (a *Agent) notThere(from string) error {
-	return fault.Network.Errorf("no archive %q of %s in %s", a.opts.Pattern, strings.Join(a.branches(), ", "), from)
+	return fault.Network.Errorf("no archive %q of %s in %s", a.opts.Pattern, strings.Join(a.branches(), ", "), redact.Address(from))
 }
 
 func (a *Agent) getFromDir(from string) error {

@@ -18,7 +18,8 @@ func TestAgents(t *testing.T) {
 	w.put("amon-prebuilt", "a file of that name")
 	w.put("AMON-prebuilt-clone", "a file of that name")
 	script := filepath.Join(w.dir, "deps/eng/tools/agent-prebuilt.sh")
-	w.script(script, `for c; do :; done; case $c in build) sleep 0.2;; esac; echo "$4:$c" >>"$LOG"; printf '%s|' "$@" >>"$LOG.all"; echo >>"$LOG.all"`)
+	w.script(script, `for c; do :; done; case $c in build) sleep 0.2;; esac; echo "$4:$c" >>"$LOG"; printf '%s|' "$@" >>"$LOG.all"; echo >>"$LOG.all"
+echo "$c|$ENGBLD_AGENT_DOWNLOAD_URL|$ENGBLD_AGENT_GIT_URL" >>"$LOG.env"`)
 	w.env = append(w.env, "AGENT_BRANCH=mine")
 	w.ok("-j8", "amon-prebuilt", "config-prebuilt")
 	b, _ := os.ReadFile(w.log + ".all")
@@ -45,10 +46,20 @@ func TestAgents(t *testing.T) {
 	if b, _ := os.ReadFile(w.log + ".all"); strings.Count(string(b), "\n") != 1 {
 		t.Errorf("to extract took\n%s", b)
 	}
-	os.Remove(w.log + ".all")
-	w.ok("amon-prebuilt", "AGENT_PREBUILT_DOWNLOAD_URL=/there")
-	if b, _ := os.ReadFile(w.log + ".all"); !strings.Contains(string(b), "-U|/there|download|") || strings.Contains(string(b), "clone") {
-		t.Errorf("to download took\n%s", b)
+	// Addresses may hold passwords: they are neither arguments nor printed.
+	const secret = "https://ci:s3cret@h.invalid/it's"
+	for variable, want := range map[string]string{
+		"AGENT_PREBUILT_DOWNLOAD_URL": "download|" + secret + "|\nextract|" + secret + "|\n",
+		"AMON_PREBUILT_GIT_URL":       "clone||" + secret + "\nbuild||\nextract||\n",
+	} {
+		os.Remove(w.log + ".all")
+		os.Remove(w.log + ".env")
+		out := w.ok("amon-prebuilt", variable+"="+secret)
+		args, _ := os.ReadFile(w.log + ".all")
+		env, _ := os.ReadFile(w.log + ".env")
+		if strings.Contains(out+string(args), "s3cret") || string(env) != want {
+			t.Errorf("%s: arguments\n%s\nenvironment\n%s\nprinted\n%s", variable, args, env, out)
+		}
 	}
 	w.want("REBALANCER_PREBUILT_TARGETS", "REBALANCER-prebuilt-clone REBALANCER-prebuilt-build REBALANCER-prebuilt-extract")
 }

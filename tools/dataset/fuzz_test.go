@@ -144,6 +144,7 @@ func FuzzDataset(f *testing.F) {
 		}
 		f.Add(b)
 	}
+	f.Add(descendingStream(f, 30))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > 1<<17 {
 			return

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"sort"
 
 	"github.com/TritonDataCenter/engbld/tools/zstream"
@@ -44,7 +45,7 @@ type run struct {
 	comp  uint8 // compression; 0 is none
 }
 
-func (r *run) end() uint64 { return r.first + uint64(r.n) }
+func (r run) end() uint64 { return r.first + uint64(r.n) }
 
 // at is where block's data lies.
 func (r *run) at(block uint64) int64 { return r.off + int64(block-r.first)*int64(r.size) }
@@ -77,31 +78,45 @@ func (o *object) punch(first, end uint64) {
 	o.runs = append(o.runs[:i:i], append(mid, o.runs[j:]...)...)
 }
 
-// put sets one block.
-func (o *object) put(nw run) {
-	if k := len(o.runs); k > 0 {
-		last := &o.runs[k-1]
-		switch {
-		case last.end() < nw.first:
-			o.runs = append(o.runs, nw)
-			return
-		case last.end() == nw.first:
-			gap := nw.off - last.at(last.end()-1)
-			if nw.comp == 0 && last.comp == 0 && last.layer == nw.layer && last.n < math.MaxUint32 &&
-				(last.n == 1 || gap == int64(last.size)) && gap > 0 && gap <= math.MaxUint32 {
-				last.size = uint32(gap)
-				last.n++
-				return
-			}
-			o.runs = append(o.runs, nw)
-			return
+// cut makes a hole of everything from block first on.
+func (o *object) cut(first uint64) {
+	i := sort.Search(len(o.runs), func(i int) bool { return o.runs[i].end() > first })
+	if i < len(o.runs) && o.runs[i].first < first {
+		o.runs[i] = o.runs[i].sub(o.runs[i].first, first)
+		i++
+	}
+	o.runs = o.runs[:i]
+}
+
+// extend makes nw, the block behind r, a part of r, if it lies where that has
+// its next one.
+func (r *run) extend(nw run) bool {
+	gap := nw.off - r.at(r.end()-1)
+	if nw.comp != 0 || r.comp != 0 || r.layer != nw.layer || r.n == math.MaxUint32 ||
+		r.n > 1 && gap != int64(r.size) || gap <= 0 || gap > math.MaxUint32 {
+		return false
+	}
+	r.size = uint32(gap)
+	r.n++
+	return true
+}
+
+// put sets one block, and tells whether a run was made for it.
+func (o *object) put(nw run) bool {
+	if k := len(o.runs); k == 0 || o.runs[k-1].end() < nw.first {
+		o.runs = append(o.runs, nw)
+		return true
+	} else if last := &o.runs[k-1]; last.end() == nw.first {
+		if last.extend(nw) {
+			return false
 		}
+		o.runs = append(o.runs, nw)
+		return true
 	}
 	o.punch(nw.first, nw.first+1)
 	i := sort.Search(len(o.runs), func(i int) bool { return o.runs[i].first > nw.first })
-	o.runs = append(o.runs, run{})
-	copy(o.runs[i+1:], o.runs[i:])
-	o.runs[i] = nw
+	o.runs = slices.Insert(o.runs, i, nw)
+	return true
 }
 
 // blocks is one more than the highest block number with data.

@@ -62,7 +62,17 @@ func Read(ctx context.Context, layers []Layer, opts ReadOptions) (*Dataset, erro
 
 const objectsAtOnce = 113 // of 72 bytes: 8 KiB, and no byte between them
 
-const maxLayers = 1 << 16 // of a chain; images have a handful
+const (
+	maxLayers  = 1 << 16 // of a chain; images have a handful
+	maxObjects = 8 << 20 // of a file system; a file with hidden attributes has three or more
+
+	// maxKept bounds the memory that what is kept of a file system takes, in
+	// bytes: a million files with ACLs in spill blocks of 1 KiB have 1.3 GiB, as
+	// many without them 0.3 GiB.
+	maxKept      = 2 << 30
+	objectMemory = 88 // and its buffers
+	runMemory    = 40
+)
 
 // slab hands out small buffers from larger ones.
 type slab []byte
@@ -102,7 +112,7 @@ func (ds *Dataset) apply(ctx context.Context, index int, in *bufio.Reader, opts 
 		return 0, fmt.Errorf("it is an increment on snapshot %#x, and %s holds %#x", b.FromGUID, ds.layers[index-1].Name, ds.begin.ToGUID)
 	}
 	ds.begin = b
-	a := applier{ds: ds, layer: uint16(index), spillFlag: b.Flags&zstream.FlagSpillBlock != 0}
+	a := applier{ds: ds, layer: uint16(index), spillFlag: b.Flags&zstream.FlagSpillBlock != 0, kept: ds.memory()}
 	for n := 0; ; n++ {
 		if n%1024 == 0 && ctx.Err() != nil {
 			return 0, ctx.Err()
@@ -118,6 +128,7 @@ func (ds *Dataset) apply(ctx context.Context, index int, in *bufio.Reader, opts 
 			return 0, err
 		}
 	}
+	a.settle()
 	if r.Unsummed() && opts.Warn != nil {
 		opts.Warn.Warnf("stream %s has records without a checksum; only its whole was verified", layer.Name)
 	}
@@ -134,6 +145,8 @@ type applier struct {
 	spillFlag bool
 	slab      slab
 	made      []object // not used yet
+	edits     map[*object]*edits
+	kept      int64 // bytes, see maxKept; what was replaced meanwhile counts, too
 
 	// Where the last WRITE ended: no sender steps back (section 5).
 	lastObject, lastEnd uint64
@@ -147,13 +160,30 @@ func (a *applier) ascending(num, offset, length uint64) error {
 	return nil
 }
 
+// keep counts memory for what is read.
+func (a *applier) keep(bytes int) error {
+	if a.kept += int64(bytes); a.kept > maxKept {
+		return fmt.Errorf("the stream's objects, data and attributes need more than %d bytes of memory", int64(maxKept))
+	}
+	return nil
+}
+
+// memory is what is kept of all objects, as keep counts it.
+func (ds *Dataset) memory() int64 {
+	sum := int64(0)
+	for _, o := range ds.objects.all() {
+		sum += objectMemory + int64(len(o.runs)*runMemory+len(o.bonus)+len(o.spilled()))
+	}
+	return sum
+}
+
 func (a *applier) record(rec zstream.Record, r *zstream.Reader) error {
 	ds := a.ds
 	switch rec := rec.(type) {
 	case zstream.Object:
 		return a.object(rec, r.Payload())
 	case zstream.FreeObjects:
-		ds.freeObjects(rec.First, rec.First+rec.Count)
+		ds.objects.removeRange(rec.First, rec.First+rec.Count)
 	case zstream.Write:
 		o, err := ds.written(rec.Number, rec.Offset, rec.Length)
 		if err == nil {
@@ -172,7 +202,7 @@ func (a *applier) record(rec zstream.Record, r *zstream.Reader) error {
 			}
 			nw.size = uint32(len(r.Payload()))
 		}
-		o.put(nw)
+		return a.put(o, nw)
 	case zstream.Embedded:
 		o, err := ds.written(rec.Number, rec.Offset, uint64(rec.LSize))
 		if err != nil {
@@ -181,10 +211,10 @@ func (a *applier) record(rec zstream.Record, r *zstream.Reader) error {
 		if rec.Compression != compressLZ4 {
 			return fmt.Errorf("object %d: %w", rec.Number, unsupportedCompression(rec.Compression))
 		}
-		o.put(run{first: rec.Offset / uint64(rec.LSize), n: 1, off: r.PayloadOffset(), size: rec.PSize,
+		return a.put(o, run{first: rec.Offset / uint64(rec.LSize), n: 1, off: r.PayloadOffset(), size: rec.PSize,
 			layer: a.layer, comp: rec.Compression})
 	case zstream.Free:
-		return ds.freeRange(rec)
+		return a.freeRange(rec)
 	case zstream.Spill:
 		o := ds.objects.get(rec.Number)
 		if o == nil {
@@ -192,6 +222,7 @@ func (a *applier) record(rec zstream.Record, r *zstream.Reader) error {
 		}
 		block := a.slab.copy(r.Payload())
 		o.spill = &block
+		return a.keep(len(block))
 	}
 	return nil
 }
@@ -200,6 +231,9 @@ func (a *applier) object(rec zstream.Object, bonus []byte) error {
 	ds := a.ds
 	o := ds.objects.get(rec.Number)
 	if o == nil {
+		if ds.objects.len() == maxObjects {
+			return fmt.Errorf("the stream has more than %d objects", maxObjects)
+		}
 		if len(a.made) == 0 {
 			a.made = make([]object, objectsAtOnce)
 		}
@@ -209,6 +243,7 @@ func (a *applier) object(rec zstream.Object, bonus []byte) error {
 	} else {
 		if o.blksz != rec.BlockSize || o.typ != uint8(rec.Type) {
 			o.runs = nil
+			delete(a.edits, o)
 		}
 		same := o.blksz == rec.BlockSize && o.typ == uint8(rec.Type) && o.bonusType == uint8(rec.BonusType) &&
 			len(o.bonus) == int(rec.BonusLen)
@@ -218,7 +253,7 @@ func (a *applier) object(rec zstream.Object, bonus []byte) error {
 	}
 	o.typ, o.bonusType, o.blksz, o.slots = uint8(rec.Type), uint8(rec.BonusType), rec.BlockSize, max(rec.Slots, 1)
 	o.bonus = a.slab.copy(bonus[:rec.BonusLen])
-	return nil
+	return a.keep(objectMemory + len(o.bonus))
 }
 
 // written checks that a write is one block of an existing object.
@@ -233,23 +268,8 @@ func (ds *Dataset) written(num, offset, length uint64) (*object, error) {
 	return o, nil
 }
 
-func (ds *Dataset) freeObjects(first, end uint64) {
-	// The range may be anything up to 2^64 long, so the shorter way is taken.
-	if end-first > uint64(ds.objects.len()) {
-		for num := range ds.objects.all() {
-			if num >= first && num < end {
-				ds.objects.remove(num)
-			}
-		}
-		return
-	}
-	for num := first; num < end; num++ {
-		ds.objects.remove(num)
-	}
-}
-
-func (ds *Dataset) freeRange(rec zstream.Free) error {
-	o := ds.objects.get(rec.Number)
+func (a *applier) freeRange(rec zstream.Free) error {
+	o := a.ds.objects.get(rec.Number)
 	if o == nil {
 		return fmt.Errorf("hole in object %d, which does not exist", rec.Number)
 	}
@@ -260,13 +280,13 @@ func (ds *Dataset) freeRange(rec zstream.Free) error {
 	}
 	if rec.Offset%bs != 0 {
 		// A part of a block would have to be cleared: no sender does that.
-		if r, _ := o.find(first); r != nil {
+		if a.hasData(o, first) {
 			return fmt.Errorf("object %d: hole at %d, block size %d", rec.Number, rec.Offset, bs)
 		}
 		first++
 	}
 	if first < end {
-		o.punch(first, end)
+		return a.punch(o, first, end)
 	}
 	return nil
 }

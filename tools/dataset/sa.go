@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+
+	"github.com/TritonDataCenter/engbld/tools/zstream"
 )
 
 // attr is a system attribute's id. Those up to 15 are fixed by ZFS's code; the
@@ -97,7 +99,7 @@ const (
 	firstLayout  = 2 // 0 and 1 are implied
 	maxLayouts   = 1 << 10
 	maxAttrs     = 256
-	maxSpill     = 128 << 10
+	maxSpill     = zstream.MaxSpill
 	bonusRoom    = 320 // bytes of attributes without a spill block
 	bonusSpilled = 192 // with one: its pointer takes the rest
 )

@@ -262,7 +262,7 @@ func (r *Reader) decode(rec *raw) (Record, uint64, error) {
 		if rec.u64(40) != 0 || rec[33] != 0 {
 			return nil, 0, r.errorf("object %d has a raw spill block", s.Number)
 		}
-		if s.Length < 512 || s.Length > r.maxBlock() || s.Length%512 != 0 {
+		if s.Length < 512 || s.Length > MaxSpill || s.Length%512 != 0 {
 			return nil, 0, r.errorf("object %d: spill block of %d bytes", s.Number, s.Length)
 		}
 		return s, s.Length, nil

@@ -11,6 +11,9 @@ const (
 	// MaxBlock is the largest block written, and the largest one a pool
 	// without the large_blocks feature holds.
 	MaxBlock = 128 << 10
+	// MaxSpill is the largest spill block, in pools with large blocks too
+	// (section 6).
+	MaxSpill = 128 << 10
 	// MaxBonus is the bonus space of a dnode of one slot with one block
 	// pointer (section 7); maxAnyBonus that of a dnode of 32 slots.
 	MaxBonus    = 320

@@ -176,7 +176,7 @@ func (w *Writer) free(offset, length uint64) {
 
 // Spill sets the current object's spill block.
 func (w *Writer) Spill(block []byte) {
-	if w.current == 0 || len(block) < 512 || len(block) > MaxBlock || len(block)%512 != 0 {
+	if w.current == 0 || len(block) < 512 || len(block) > MaxSpill || len(block)%512 != 0 {
 		w.fail("object %d: spill block of %d bytes", w.current, len(block))
 	}
 	var rec raw

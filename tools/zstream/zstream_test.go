@@ -220,6 +220,10 @@ func TestRefused(t *testing.T) {
 		{"odd write", func(b []byte) { le.PutUint64(b[write1+32:], 511) }, "write of 511 bytes"},
 		{"compressed", func(b []byte) { b[write1+50] = 15 }, "compressed data without the feature"},
 		{"spill", func(b []byte) { le.PutUint64(b[spill9+16:], 1<<30) }, "spill block of 1073741824 bytes"},
+		{"large spill", func(b []byte) {
+			le.PutUint64(b[16:], 1|uint64(FeatureLargeBlocks)<<2)
+			le.PutUint64(b[spill9+16:], MaxSpill+512)
+		}, "spill block of 131584 bytes"},
 		{"raw spill", func(b []byte) { b[spill9+33] = 2 }, "raw spill block"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

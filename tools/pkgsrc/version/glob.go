@@ -1,15 +1,18 @@
 package version
 
+import "strings"
+
 // glob is the shell's matching of a whole name: * ? [a-z] [!a-z] and \ before a
 // byte. A leading dot matches only a dot that is written out. A [ that is never
 // closed stands for itself.
 //
 // Going back is needed only to the latest *, so the time is at most the product
-// of the two lengths.
-func glob(pattern, name string) bool {
+// of the two lengths, and times that of a set. It is taken from the steps.
+func (m *matcher) glob(pattern, name string) bool {
+	closed := strings.LastIndexByte(pattern, ']')
 	p, n := 0, 0
 	starP, starN := -1, 0 // where to go on after a mismatch
-	for {
+	for m.step(1) {
 		if p == len(pattern) {
 			if n == len(name) {
 				return true
@@ -22,7 +25,7 @@ func glob(pattern, name string) bool {
 			starP, starN = p, n
 			continue
 		} else if n < len(name) {
-			if width, ok := globOne(pattern[p:], name[n], n == 0); ok {
+			if width, ok := m.one(pattern[p:], name[n], n == 0, closed > p); ok {
 				p += width
 				n++
 				continue
@@ -34,16 +37,22 @@ func glob(pattern, name string) bool {
 		starN++
 		p, n = starP, starN
 	}
+	return false
 }
 
-// globOne matches one element, which is no star, against c and returns the
-// element's length. first says that c begins the name.
-func globOne(pattern string, c byte, first bool) (width int, ok bool) {
+// one matches one element, which is no star, against c and returns the
+// element's length. first says that c begins the name, closed that there is a ]
+// further on.
+func (m *matcher) one(pattern string, c byte, first, closed bool) (width int, ok bool) {
 	switch pattern[0] {
 	case '?':
 		return 1, !(first && c == '.')
 	case '[':
-		if width, ok, closed := bracket(pattern, c); closed {
+		if !closed {
+			break
+		}
+		width, ok, closed := bracket(pattern, c)
+		if m.step(width); closed {
 			return width, ok && !(first && c == '.')
 		}
 	case '\\':
@@ -54,7 +63,8 @@ func globOne(pattern string, c byte, first bool) (width int, ok bool) {
 	return 1, pattern[0] == c
 }
 
-// bracket matches c against the set that opens pattern.
+// bracket matches c against the set that opens pattern; width is what was looked
+// at, the whole set where it is closed.
 func bracket(pattern string, c byte) (width int, ok, closed bool) {
 	i := 1
 	negated := i < len(pattern) && (pattern[i] == '!' || pattern[i] == '^')
@@ -80,5 +90,5 @@ func bracket(pattern string, c byte) (width int, ok, closed bool) {
 			ok = true
 		}
 	}
-	return 0, false, false
+	return len(pattern), false, false
 }

@@ -7,8 +7,9 @@ import (
 )
 
 const (
-	maxPattern    = 4096 // bytes, before and after expansion
-	maxExpansions = 4096 // alternatives tried for one pattern
+	maxPattern    = 4096    // bytes, before and after expansion
+	maxExpansions = 4096    // alternatives tried for one pattern
+	maxSteps      = 1 << 20 // of one match, see Budget
 )
 
 // ErrPattern is the cause of all errors about patterns.
@@ -17,36 +18,86 @@ var ErrPattern = errors.New("bad package pattern")
 // Match tells whether the package (name and version) satisfies the pattern.
 // The only errors are unbalanced braces and a pattern out of bounds.
 func Match(pattern, pkg string) (bool, error) {
-	budget := maxExpansions
-	ok, why := match(pattern, pkg, &budget)
-	if why != "" {
-		return false, fmt.Errorf("%w %.200q: %s", ErrPattern, pattern, why)
+	return NewBudget(maxSteps).Match(pattern, pkg)
+}
+
+// Budget bounds what many matches take together. It is counted in steps: every
+// match is one, and so is every byte of a pattern, or of an alternative from its
+// braces, that has to be looked at. Most patterns differ from a name in the first
+// bytes and take one. It is not safe for concurrent use.
+type Budget struct{ total, left int }
+
+// NewBudget returns a budget of so many steps.
+func NewBudget(steps int) *Budget { return &Budget{steps, steps} }
+
+// Spend takes steps; the error, of ErrPattern, is that there are no more.
+func (b *Budget) Spend(steps int) error {
+	if b.left -= steps; b.left < 0 {
+		return fmt.Errorf("%w: matching takes over %d steps", ErrPattern, b.total)
+	}
+	return nil
+}
+
+// Match is the function of that name within the budget. That nothing is left of
+// it is an error, then and from then on.
+func (b *Budget) Match(pattern, pkg string) (bool, error) {
+	if err := b.Spend(1); err != nil {
+		return false, err
+	}
+	have := min(b.left, maxSteps)
+	m := matcher{expansions: maxExpansions, steps: have}
+	ok := m.match(pattern, pkg)
+	if m.why == tooLong && b.left < maxSteps {
+		b.left = 0
+		return false, b.Spend(1)
+	}
+	b.left -= have - max(m.steps, 0)
+	if m.why != "" {
+		return false, fmt.Errorf("%w %.200q: %s", ErrPattern, pattern, m.why)
 	}
 	return ok, nil
 }
 
-// match is Match; why says what is wrong with the pattern. Every pattern looked
-// at, expanded ones included, takes one from the budget.
-func match(pattern, pkg string, budget *int) (ok bool, why string) {
+const tooLong = "matching takes too long"
+
+// matcher is one match; why says what is wrong with the pattern.
+type matcher struct {
+	expansions, steps int // left
+	why               string
+}
+
+// step takes steps; false where there are no more.
+func (m *matcher) step(n int) bool {
+	if m.steps -= n; m.steps < 0 {
+		m.why = tooLong
+	}
+	return m.why == ""
+}
+
+// match is Match. Every pattern looked at, expanded ones included, takes one
+// from the expansions.
+func (m *matcher) match(pattern, pkg string) bool {
 	if len(pattern) > maxPattern {
-		return false, "too long"
+		m.why = "too long"
+		return false
 	}
-	if *budget--; *budget < 0 {
-		return false, "too many alternatives in braces"
+	if m.expansions--; m.expansions < 0 {
+		m.why = "too many alternatives in braces"
+		return false
 	}
-	if !quick(pattern, pkg) {
-		return false, ""
+	if !quick(pattern, pkg) || !m.step(len(pattern)) {
+		return false
 	}
 	if i := strings.IndexByte(pattern, '{'); i >= 0 {
-		return matchBraces(pattern, i, pkg, budget)
+		return m.braces(pattern, i, pkg)
 	}
 	if i := strings.IndexAny(pattern, "<>"); i >= 0 {
-		return matchRange(pattern, i, pkg), ""
+		return m.step(len(pkg)) && matchRange(pattern, i, pkg)
 	}
-	if strings.ContainsAny(pattern, "*?[]") && glob(pattern, pkg) {
-		return true, ""
+	if strings.ContainsAny(pattern, "*?[]") && m.glob(pattern, pkg) {
+		return true
 	}
-	return pattern == pkg || glob(pattern+"-[0-9]*", pkg), ""
+	return m.why == "" && (pattern == pkg || m.glob(pattern+"-[0-9]*", pkg))
 }
 
 // quick rules out most packages by the first two bytes.
@@ -66,33 +117,46 @@ func isPlain(c byte) bool {
 	return c == '-' || isDigit(c) || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
-// matchBraces tries each alternative of the group that opens at pattern[open].
-func matchBraces(pattern string, open int, pkg string, budget *int) (ok bool, why string) {
+// braces tries each alternative of the group that opens at pattern[open].
+func (m *matcher) braces(pattern string, open int, pkg string) bool {
+	group, end := alternatives(pattern, open)
+	if end < 0 {
+		m.why = unbalanced
+		return false
+	}
+	for _, a := range group {
+		if !m.step(open + len(a) + len(pattern) - end) {
+			return false
+		}
+		if ok := m.match(pattern[:open]+a+pattern[end:], pkg); ok || m.why != "" {
+			return ok
+		}
+	}
+	return false
+}
+
+const unbalanced = "braces do not balance"
+
+// alternatives cuts up the group that opens at pattern[open]; end is where it
+// ends, -1 where it does not.
+func alternatives(pattern string, open int) (group []string, end int) {
 	depth, start := 0, open+1
-	var alternatives []string
 	for i := open; i < len(pattern); i++ {
 		switch pattern[i] {
 		case '{':
 			depth++
 		case ',':
 			if depth == 1 {
-				alternatives = append(alternatives, pattern[start:i])
+				group = append(group, pattern[start:i])
 				start = i + 1
 			}
 		case '}':
-			if depth--; depth > 0 {
-				continue
+			if depth--; depth == 0 {
+				return append(group, pattern[start:i]), i + 1
 			}
-			alternatives = append(alternatives, pattern[start:i])
-			for _, a := range alternatives {
-				if ok, why := match(pattern[:open]+a+pattern[i+1:], pkg, budget); ok || why != "" {
-					return ok, why
-				}
-			}
-			return false, ""
 		}
 	}
-	return false, "braces do not balance"
+	return nil, -1
 }
 
 // matchRange handles name<v, name<=v, name>v, name>=v and name>v<w; the first

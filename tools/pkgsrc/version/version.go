@@ -2,7 +2,8 @@
 // against dependency patterns, as pkg_add does (spec pkgsrc.md section 9).
 //
 // Limits: a pattern of more than 4096 bytes, or one whose braces need more than
-// 4096 expansions, is an error. Numbers above 10^18 count as 10^18. Only bytes
+// 4096 expansions, or more than a MiB of them and of what its stars try, is an
+// error. Numbers above 10^18 count as 10^18. Only bytes
 // matter; nothing here knows of character sets.
 package version
 

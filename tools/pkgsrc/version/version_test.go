@@ -2,6 +2,7 @@ package version
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -163,6 +164,120 @@ func TestSplit(t *testing.T) {
 	}
 }
 
+// TestIndex asks an index and all names one by one the same.
+func TestIndex(t *testing.T) {
+	t.Parallel()
+	names := []string{"foo-1.0", "foo-1.1", "foo-1.1", "foo-bar-1.0", "foobar-2", "fo-1", "foo", "foo-", "-1", "", "bar-1", "bar-1.0",
+		"a-1", "a-b-c", "a}-1", "foo-[1", `foo\-1`, "foo*-1", "foo<1", ".x-1", "php83-x-1.0", "php84-x-1.0nb1", "php84-x-1.0", "\xff-1"}
+	patterns := []string{"foo", "foo-1.0", "foo>=1", "foo>1<2", "foo<", "foo-[0-9]*", "foo*", "*", "*-1", "", "?oo", "[f]oo-1*", "{foo,bar}",
+		"{foo,bar}>=1", "php{83,84}-x-[0-9]*", "{php{83,84}-x,foo}>=0", "{a,a,a}-1", "{,foo}-1", "foo{", "foo{a", "{", "}", "a}", "{a,b}{", "{{a,b}",
+		`foo\*`, `foo\-1`, "foo-[1", "-", "-1", "zzz", "\xff", "f{o,oo}-[0-9]*", "{f,foo}*", strings.Repeat("x", maxPattern+1),
+		"{" + strings.Repeat("foo,", maxLookups) + "bar}", strings.Repeat("{a,b}", 13), ".x", "<1", "foo<1", "foo-bar>=1"}
+	for _, r := range readTSV(t, "patterns.tsv") {
+		patterns, names = append(patterns, r[0]), append(names, r[1])
+	}
+	for _, names := range [][]string{names, nil} {
+		x := NewIndex(names)
+		for _, p := range patterns {
+			want, wantOK, wantErr := Best(p, names)
+			got, ok, err := x.Best(p, NewBudget(1<<30))
+			if got != want || ok != wantOK || (err == nil) != (wantErr == nil) {
+				t.Errorf("%.40q: %q, %v, %v; want %q, %v, %v", p, got, ok, err, want, wantOK, wantErr)
+			}
+			checkCandidates(t, x, p, names)
+		}
+	}
+}
+
+// checkCandidates sees that no name that counts is missing, and none is there twice.
+func checkCandidates(t *testing.T, x *Index, pattern string, names []string) {
+	t.Helper()
+	seen := map[string]bool{}
+	for name := range x.Candidates(pattern) {
+		if seen[name] {
+			t.Errorf("%.40q: %q comes twice", pattern, name)
+		}
+		seen[name] = true
+	}
+	for _, name := range names {
+		if ok, err := Match(pattern, name); (ok || err != nil) && !seen[name] {
+			t.Errorf("%.40q: %q is missing: %v, %v", pattern, name, ok, err)
+		}
+	}
+}
+
+// TestIndexLooksAtFew counts what is looked at among many names.
+func TestIndexLooksAtFew(t *testing.T) {
+	t.Parallel()
+	var names []string
+	for i := range 30000 {
+		names = append(names, fmt.Sprintf("pkg%d-1.%d", i, i%7))
+	}
+	x := NewIndex(names)
+	for _, p := range []string{"pkg7>=1", "pkg29999-[0-9]*", "pkg12", "pkg{1,2,3}>=1<2", "none-[0-9]*", "pkg100-1.2"} {
+		n := 0
+		for range x.Candidates(p) {
+			n++
+		}
+		if n > 3 {
+			t.Errorf("%s: %d names were looked at", p, n)
+		}
+	}
+}
+
+// TestSteps gives patterns just within and beyond what one match may take.
+func TestSteps(t *testing.T) {
+	t.Parallel()
+	within := "{" + strings.Repeat("x,", 50) + "}*[" + strings.Repeat("a", 3000)
+	beyond := "{" + strings.Repeat(",", 1000) + "}*[" + strings.Repeat("a", 3000)
+	for _, tt := range []struct {
+		pattern, name string
+		good          bool
+	}{
+		{within, "xb-z", true},
+		{beyond, "b-z", false},
+		{"*" + strings.Repeat("a*", 500) + "b", strings.Repeat("a", 600), true},
+		{"*" + strings.Repeat("a", 2000) + "b", strings.Repeat("a", 60000), false},
+		{"*" + strings.Repeat("[", 3000) + "a", strings.Repeat("z", 300), true},
+		{strings.Repeat("[", 3000) + `\]`, strings.Repeat("[", 3001), false},
+		{"{" + strings.Repeat("firefox{,-bin,-gtk1,-gtk2}-[0-9]*,", 60) + "x}", "thunderbird-1", true},
+	} {
+		ok, err := Match(tt.pattern, tt.name)
+		if ok || (err == nil) != tt.good || err != nil && !errors.Is(err, ErrPattern) {
+			t.Errorf("%.30q: %v, %v", tt.pattern, ok, err)
+		}
+	}
+}
+
+func TestBudget(t *testing.T) {
+	t.Parallel()
+	b := NewBudget(100)
+	for i := range 100 {
+		if ok, err := b.Match("foo-[0-9]*", "bar-1"); ok || err != nil {
+			t.Fatalf("match %d: %v, %v", i, ok, err)
+		}
+	}
+	for range 2 {
+		if _, err := b.Match("foo", "bar-1"); !errors.Is(err, ErrPattern) || !strings.Contains(err.Error(), "100 steps") {
+			t.Errorf("%v", err)
+		}
+	}
+	if _, err := NewBudget(30).Match("{foo,bar,"+strings.Repeat("x", 100)+"}", "bar-1"); err == nil || !strings.Contains(err.Error(), "30 steps") {
+		t.Errorf("within one match: %v", err)
+	}
+}
+
+// FuzzIndex checks that an index misses nothing.
+func FuzzIndex(f *testing.F) {
+	for _, r := range readTSV(f, "patterns.tsv") {
+		f.Add(r[0], r[1], "foo-1")
+	}
+	f.Fuzz(func(t *testing.T, pattern, a, b string) {
+		names := []string{a, b, "foo-1"}
+		checkCandidates(t, NewIndex(names), pattern, names)
+	})
+}
+
 // FuzzCompare checks that versions are ordered: antisymmetric and transitive.
 func FuzzCompare(f *testing.F) {
 	for _, r := range readTSV(f, "versions.tsv") {
@@ -180,6 +295,8 @@ func FuzzCompare(f *testing.F) {
 
 // FuzzMatch checks that no pattern takes long or is both good and bad.
 func FuzzMatch(f *testing.F) {
+	f.Add("{,,,}*[aaa", "aab-1")
+	f.Add(`*[[\]*[a-\]]`, "[[]-1")
 	for _, r := range readTSV(f, "patterns.tsv") {
 		f.Add(r[0], r[1])
 	}

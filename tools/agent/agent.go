@@ -22,6 +22,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/process"
 	"github.com/TritonDataCenter/engbld/tools/redact"
+	"github.com/TritonDataCenter/engbld/tools/untar"
 )
 
 // Options say which agent, and where its archive comes from.
@@ -414,13 +415,8 @@ func (a *Agent) Build(ctx context.Context, environ []string) error {
 			return err
 		}
 		hash = hash[strings.LastIndex(hash, "-g")+1:]
-		name, err := a.archive()
-		if err != nil {
+		if done, err := a.upToDate(ctx, hash); done || err != nil {
 			return err
-		}
-		if name != "" && carries(name, hash) {
-			a.opts.Infof("%s: %s is up to date", a.opts.Repo, name)
-			return nil
 		}
 		gmake, err := exec.LookPath("gmake")
 		if err != nil {
@@ -430,11 +426,52 @@ func (a *Agent) Build(ctx context.Context, environ []string) error {
 		}
 		env := append(ownEnviron(environ), "ENGBLD_SKIP_VALIDATE_BUILDENV=true")
 		if err := a.make(ctx, env, gmake, strings.Fields(a.opts.Targets)...); err != nil {
+			// Not for the next run to find up to date.
+			if name, aerr := a.archive(); aerr == nil && carries(name, hash) {
+				os.Remove(filepath.Join(a.dir, name))
+			}
 			return err
 		}
 		_, err = a.Archive()
 		return err
 	})
+}
+
+// upToDate tells whether the newest archive is of the commit, and whole.
+func (a *Agent) upToDate(ctx context.Context, hash string) (bool, error) {
+	for {
+		name, err := a.archive()
+		if err != nil || name == "" || !carries(name, hash) {
+			return false, err
+		}
+		whole, err := a.whole(ctx, name)
+		if err != nil {
+			return false, err
+		}
+		if whole {
+			a.opts.Infof("%s: %s is up to date", a.opts.Repo, name)
+			return true, nil
+		}
+	}
+}
+
+// whole tells whether an archive can be read to its end. One that cannot, since
+// the disk got full or the power went off, say, is removed.
+func (a *Agent) whole(ctx context.Context, name string) (bool, error) {
+	file := filepath.Join(a.dir, name)
+	err := untar.Check(ctx, file)
+	if err == nil {
+		return true, nil
+	}
+	var reading *fs.PathError
+	if ctx.Err() != nil || errors.As(err, &reading) {
+		return false, fault.Step.Errorf("reading the archive %s: %w", file, err)
+	}
+	a.opts.Warnf("%s: the archive %s is not whole, and is removed: %v", a.opts.Repo, file, err)
+	if err := os.Remove(file); err != nil {
+		return false, fault.Step.Errorf("removing the archive: %w", err)
+	}
+	return false, nil
 }
 
 // ownEnviron leaves out what a make hands on to makes below it: the agent's

@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"archive/tar"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -323,6 +325,121 @@ func TestBuildEndsWhole(t *testing.T) {
 	}
 }
 
+// archive returns a compressed archive with one file.
+func archive(t *testing.T, file string) string {
+	t.Helper()
+	var b strings.Builder
+	gz := gzip.NewWriter(&b)
+	tw := tar.NewWriter(gz)
+	for _, err := range []error{tw.WriteHeader(&tar.Header{Name: file, Mode: 0o644, Typeflag: tar.TypeReg}), tw.Close(), gz.Close()} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.String()
+}
+
+// halve leaves half of a file.
+func halve(t *testing.T, file string) {
+	t.Helper()
+	st, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(file, st.Size()/2); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Half an archive is none, whatever commit its name tells of.
+func TestHalfArchive(t *testing.T) {
+	t.Parallel()
+	src, git := source(t, "master")
+	a := newAgent(t, Options{URL: src})
+	if err := a.Clone(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Build(t.Context(), os.Environ()); err != nil {
+		t.Fatal(err)
+	}
+	name, err := a.Archive()
+	if err != nil {
+		t.Fatal(err)
+	}
+	into := t.TempDir()
+	put(t, filepath.Join(into, "file"), "")
+	if err := a.Extract(t.Context(), into, "file"); err == nil || fault.Hint(err) != "" {
+		t.Errorf("into a file: %v, hint %q", err, fault.Hint(err))
+	}
+	if _, err := os.Stat(name); err != nil {
+		t.Errorf("an archive that is whole was removed: %v", err)
+	}
+
+	halve(t, name)
+	if err := a.Extract(t.Context(), into, "d"); err == nil || !strings.Contains(fault.Hint(err), "build") {
+		t.Errorf("half an archive: %v, hint %q", err, fault.Hint(err))
+	}
+	if _, err := os.Stat(name); err == nil {
+		t.Error("half an archive was left")
+	}
+	for _, spoil := range []func(){func() {}, func() { halve(t, name) }, func() { put(t, name, "") }} {
+		spoil()
+		if err := a.Build(t.Context(), os.Environ()); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Extract(t.Context(), into, "d"); err != nil {
+			t.Error(err)
+		}
+	}
+
+	// What make was at when it failed is not up to date for the next run.
+	put(t, filepath.Join(src, "Makefile"), "release:\n\tmkdir -p build && cp ../whole build/ag-master-20200101T000000Z-g$$(git rev-parse --short HEAD).tar.gz\n\t[ -e ../works ]\n")
+	put(t, filepath.Join(a.opts.Cache, "whole"), archive(t, "f"))
+	git("commit", "-qam", "2")
+	if err := a.Clone(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := a.Build(t.Context(), os.Environ()); err == nil {
+			t.Error("a build that failed is up to date")
+		}
+	}
+	put(t, filepath.Join(a.opts.Cache, "works"), "")
+	if err := a.Build(t.Context(), os.Environ()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHalfDownload(t *testing.T) {
+	t.Parallel()
+	const name = "ag-master-20200101T000000Z-g1.tar.gz"
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, name), archive(t, "f"))
+	srv := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	defer srv.Close()
+	a := newAgent(t, Options{Download: srv.URL, Fetch: &client{}})
+	kept := filepath.Join(a.opts.Cache, name)
+	for range 2 {
+		if err := a.Get(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Extract(t.Context(), t.TempDir(), ""); err != nil {
+			t.Error(err)
+		}
+		halve(t, kept)
+	}
+	put(t, filepath.Join(dir, name), "<h1>It is not here</h1>\n")
+	for _, from := range []string{srv.URL, dir} {
+		a.opts.Download = from
+		if err := a.Get(t.Context()); fault.KindOf(err) != fault.Network {
+			t.Errorf("%s sends something else: %v", from, err)
+		}
+		if _, err := os.Stat(kept); err == nil {
+			t.Errorf("what %s sent was left", from)
+		}
+	}
+}
+
 type client struct{ http.Client }
 
 func (c *client) Get(ctx context.Context, url string, limit int64) ([]byte, error) {
@@ -349,7 +466,7 @@ func TestDownload(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, n := range []string{"ag-master-20200101T000000Z-g1.tar.gz", "ag-x-20200101T000000Z-g2.tar.gz", "other"} {
-		put(t, filepath.Join(dir, "agents", n), n)
+		put(t, filepath.Join(dir, "agents", n), archive(t, n))
 	}
 	srv := httptest.NewServer(http.FileServer(http.Dir(dir)))
 	defer srv.Close()

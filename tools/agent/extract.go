@@ -18,7 +18,8 @@ import (
 const maxIndex = 8 << 20 // bytes of an index page
 
 // Extract unpacks the newest archive into the directory dir of into, which
-// is made. Nothing is written outside it, whatever the archive says.
+// is made. Nothing is written outside it, whatever the archive says. An archive
+// that turns out not to be whole is removed, so that it can be made or fetched anew.
 func (a *Agent) Extract(ctx context.Context, into, dir string) error {
 	if strings.HasPrefix(dir, ".") || strings.HasPrefix(dir, "/") {
 		return fault.Step.Errorf("agent-prebuilt: the directory in the image, %q, must not begin with %q", dir, dir[:1])
@@ -30,14 +31,25 @@ func (a *Agent) Extract(ctx context.Context, into, dir string) error {
 		}
 		to := filepath.Join(into, dir)
 		a.opts.Infof("%s: %s into %s", a.opts.Repo, name, to)
-		return untar.File(ctx, name, to)
+		err = untar.File(ctx, name, to)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if whole, werr := a.whole(ctx, filepath.Base(name)); whole || werr != nil {
+			return err // the fault is not the archive's
+		}
+		again := "build"
+		if a.opts.Download != "" {
+			again = "download"
+		}
+		return fault.WithHint(err, "agent-prebuilt.sh ... %s, then the same command again", again)
 	})
 }
 
 var hrefs = regexp.MustCompile(`(?i)href\s*=\s*["']([^"']*)["']`)
 
 // Get downloads the newest archive into the cache, from a server's index page
-// or a directory. One that is there already is not fetched again.
+// or a directory. One that is there already, and whole, is not fetched again.
 func (a *Agent) Get(ctx context.Context) error {
 	from := a.opts.Download
 	if from == "" {
@@ -45,7 +57,7 @@ func (a *Agent) Get(ctx context.Context) error {
 	}
 	return a.locked(ctx, func() error {
 		if !strings.HasPrefix(from, "http:") && !strings.HasPrefix(from, "https:") {
-			return a.getFromDir(strings.TrimPrefix(from, "file://"))
+			return a.getFromDir(ctx, strings.TrimPrefix(from, "file://"))
 		}
 		if a.opts.Fetch == nil {
 			return fault.Network.Errorf("downloading %s: no network is to be used", a.opts.Repo)
@@ -70,10 +82,15 @@ func (a *Agent) Get(ctx context.Context) error {
 		}
 		dst := filepath.Join(a.opts.Cache, name)
 		if _, err := os.Stat(dst); err == nil {
-			return nil
+			if whole, err := a.whole(ctx, name); whole || err != nil {
+				return err
+			}
 		}
 		a.opts.Infof("%s: %s", a.opts.Repo, redact.Address(base.JoinPath(name).String()))
-		return a.opts.Fetch.GetFile(ctx, base.JoinPath(name).String(), dst)
+		if err := a.opts.Fetch.GetFile(ctx, base.JoinPath(name).String(), dst); err != nil {
+			return err
+		}
+		return a.came(ctx, name, from)
 	})
 }
 
@@ -81,7 +98,16 @@ func (a *Agent) notThere(from string) error {
 	return fault.Network.Errorf("no archive %q of %s in %s", a.opts.Pattern, strings.Join(a.branches(), ", "), redact.Address(from))
 }
 
-func (a *Agent) getFromDir(from string) error {
+// came looks at an archive that was got.
+func (a *Agent) came(ctx context.Context, name, from string) error {
+	whole, err := a.whole(ctx, name)
+	if err == nil && !whole {
+		err = fault.Network.Errorf("the archive %s of %s in %s is not whole", name, a.opts.Repo, redact.Address(from))
+	}
+	return err
+}
+
+func (a *Agent) getFromDir(ctx context.Context, from string) error {
 	names, err := dirNames(from)
 	if err != nil {
 		return fault.Step.Errorf("looking for the archive of %s: %w", a.opts.Repo, err)
@@ -99,7 +125,7 @@ func (a *Agent) getFromDir(from string) error {
 		os.Remove(tmp)
 		return fault.Step.Errorf("copying the archive of %s: %w", a.opts.Repo, err)
 	}
-	return nil
+	return a.came(ctx, name, from)
 }
 
 func copyFile(from, to string) error {

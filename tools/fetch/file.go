@@ -38,10 +38,25 @@ func (c *Client) GetFile(ctx context.Context, url, dst string, want Expect) (Inf
 		return Info{}, err
 	}
 	defer d.drop()
-	if err := os.Rename(d.path(), dst); err != nil {
+	if !want.digested() { // nobody can tell later that it is not what came
+		err = flush(d.path())
+	}
+	if err == nil {
+		err = os.Rename(d.path(), dst)
+	}
+	if err != nil {
 		return Info{}, fault.Step.Errorf("fetching %s: %w", redact.Address(url), err)
 	}
 	return d.info, nil
+}
+
+func flush(name string) error {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	return errors.Join(err, f.Close())
 }
 
 // download is one file on its way. It lives in a directory of its own, so that

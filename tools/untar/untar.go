@@ -36,6 +36,26 @@ func File(ctx context.Context, name, to string) error {
 	return nil
 }
 
+// Check reads the archive name to its end. What it lacks or holds too much of is an
+// error; one of reading the file itself is an *fs.PathError.
+func Check(ctx context.Context, name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var total int64
+	return entries(ctx, f, func(h *tar.Header, r io.Reader) error {
+		n, err := io.Copy(io.Discard, io.LimitReader(r, maxBytes-total+1))
+		if total += n; err == nil && total > maxBytes {
+			err = errTooMuch
+		}
+		return err
+	})
+}
+
+var errTooMuch = fmt.Errorf("the archive holds more than %d bytes", int64(maxBytes))
+
 func file(ctx context.Context, name, to string) error {
 	f, err := os.Open(name)
 	if err != nil {
@@ -50,7 +70,16 @@ func file(ctx context.Context, name, to string) error {
 		return err
 	}
 	defer root.Close()
+	u := unpacker{root: root}
+	if err := entries(ctx, f, u.entry); err != nil {
+		return err
+	}
+	return u.finish()
+}
 
+// entries calls each for every entry of a compressed archive, and reads on to the
+// checksum at its end.
+func entries(ctx context.Context, f io.Reader, each func(*tar.Header, io.Reader) error) error {
 	br := bufio.NewReaderSize(f, 1<<16)
 	magic, _ := br.Peek(3)
 	var r io.Reader = br
@@ -66,7 +95,6 @@ func file(ctx context.Context, name, to string) error {
 	default:
 		return errors.New("it is compressed with neither gzip nor bzip2")
 	}
-	u := unpacker{root: root}
 	tr := tar.NewReader(r)
 	for n := 0; ; n++ {
 		if err := context.Cause(ctx); err != nil {
@@ -82,15 +110,13 @@ func file(ctx context.Context, name, to string) error {
 		if n >= maxEntries {
 			return fmt.Errorf("it has more than %d entries", maxEntries)
 		}
-		if err := u.entry(h, tr); err != nil {
+		if err := each(h, tr); err != nil {
 			return fmt.Errorf("%s: %w", h.Name, err)
 		}
 	}
 	// The checksum comes after the archive's end.
-	if _, err := io.Copy(io.Discard, io.LimitReader(r, maxBytes)); err != nil {
-		return err
-	}
-	return u.finish()
+	_, err := io.Copy(io.Discard, io.LimitReader(r, maxBytes))
+	return err
 }
 
 // unpacker writes entries below root.
@@ -134,7 +160,7 @@ func (u *unpacker) entry(h *tar.Header, r io.Reader) error {
 		}
 		n, err := io.Copy(f, io.LimitReader(r, maxBytes-u.n+1))
 		if u.n += n; err == nil && u.n > maxBytes {
-			err = fmt.Errorf("the archive holds more than %d bytes", int64(maxBytes))
+			err = errTooMuch
 		}
 		if err == nil {
 			err = f.Chmod(mode)

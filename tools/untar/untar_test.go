@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -98,5 +99,31 @@ func TestFile(t *testing.T) {
 		if File(t.Context(), filepath.Join(dir, "cut.tgz"), filepath.Join(dir, "cut")) == nil {
 			t.Errorf("no error for %d of %d bytes", n, len(whole))
 		}
+	}
+}
+
+// Check wants every byte of an archive.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "a.tgz")
+	archive(t, name, tar.Header{Typeflag: tar.TypeReg, Name: "../anywhere", Mode: 0o644}, tar.Header{Typeflag: tar.TypeFifo, Name: "fifo"})
+	if err := Check(t.Context(), name); err != nil {
+		t.Errorf("a whole one: %v", err)
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range b {
+		if err := os.WriteFile(name, b[:n], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := Check(t.Context(), name); err == nil {
+			t.Errorf("no error for %d of %d bytes", n, len(b))
+		}
+	}
+	var path *fs.PathError
+	if err := Check(t.Context(), name+"x"); !errors.As(err, &path) {
+		t.Errorf("one that is not there: %v", err)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/owned"
 	"github.com/TritonDataCenter/engbld/tools/process"
 	"github.com/TritonDataCenter/engbld/tools/redact"
 	"github.com/TritonDataCenter/engbld/tools/untar"
@@ -29,12 +30,14 @@ import (
 type Options struct {
 	Branch      string // tried after AgentBranch; then master, main
 	AgentBranch string // "" is Branch
-	Cache       string // directory, made when it is needed
+	Cache       string // directory of this user's alone, made when it is needed
 	Repo        string // name of the repository
 	Pattern     string // grep's expression for the archive's path in the clone
 	URL         string // of the repository, for Clone
 	Targets     string // make's, separated by blanks, for Build
 	Download    string // index page or directory that archives come from; "": they are built
+
+	Users []int // whose directories Extract unpacks into where everybody can make names; nil: this process's user's
 
 	LockTries int                                        // 0 is 600
 	Sleep     func(context.Context, time.Duration) error // between two tries; nil waits for real
@@ -61,7 +64,8 @@ type Agent struct {
 	dir     string         // where the archives are, once there is a clone
 }
 
-// New checks opts and makes the cache directory.
+// New checks opts and makes the cache directory; one that others may write to is
+// Unfit.
 func New(opts Options) (*Agent, error) {
 	switch {
 	case opts.Cache == "":
@@ -82,6 +86,9 @@ func New(opts Options) (*Agent, error) {
 	if opts.LockTries == 0 {
 		opts.LockTries = 600
 	}
+	if opts.Users == nil {
+		opts.Users = owned.Users(func(string) string { return "" })
+	}
 	if opts.Sleep == nil {
 		opts.Sleep = sleep
 	}
@@ -94,8 +101,8 @@ func New(opts Options) (*Agent, error) {
 	if err != nil {
 		return nil, fault.Unfit.Errorf("finding the cache directory: %w", err)
 	}
-	if err := os.MkdirAll(cache, 0o777); err != nil {
-		return nil, fault.Step.Errorf("making the cache directory: %w", err)
+	if err := openCache(cache); err != nil {
+		return nil, err
 	}
 	opts.Cache = cache
 
@@ -115,6 +122,20 @@ func New(opts Options) (*Agent, error) {
 		}
 	}
 	return a, nil
+}
+
+// openCache makes the directory and sees that it is ours alone: what is in it is run,
+// and goes into images.
+func openCache(dir string) error {
+	err := owned.Tighten(dir, os.Geteuid())
+	if err == nil {
+		err = owned.Make(dir, os.Geteuid())
+	}
+	if err != nil {
+		return fault.WithHint(fault.Unfit.Errorf("agent-prebuilt: the cache directory: %w", err),
+			"if it can go: rm -r %s; or name another one: make AGENT_PREBUILT_DIR=DIRECTORY ...", dir)
+	}
+	return nil
 }
 
 func usage(what, flag string) error {

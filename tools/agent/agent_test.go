@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -500,6 +501,115 @@ func TestCommandUsage(t *testing.T) {
 		cmd.SilenceErrors, cmd.SilenceUsage = true, true
 		if err := cmd.ExecuteContext(t.Context()); fault.KindOf(err) != fault.Usage {
 			t.Errorf("%q: %v", args, err)
+		}
+	}
+}
+
+// What is in the cache is run and goes into images: it is this user's alone.
+func TestCacheIsOurs(t *testing.T) {
+	t.Parallel()
+	const stranger = 54321
+	top := t.TempDir()
+	open := func(cache string) error {
+		_, err := New(Options{Cache: cache, Repo: "repo", Pattern: "ag-.*"})
+		return err
+	}
+	fresh := filepath.Join(top, "cache", "fresh")
+	for _, c := range []struct{ was, want os.FileMode }{{0, 0o700}, {0o755, 0o755}, {0o775, 0o755}} {
+		if c.was != 0 {
+			if err := os.Chmod(fresh, c.was); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := open(fresh); err != nil {
+			t.Errorf("a cache of mode %o: %v", c.was, err)
+		}
+		if fi, err := os.Stat(fresh); err != nil || fi.Mode().Perm() != c.want {
+			t.Errorf("a cache of mode %o has %v, %v, want %o", c.was, fi.Mode(), err, c.want)
+		}
+	}
+	for name, setup := range map[string]func(dir string) error{
+		"everybody's": func(dir string) error { return os.Chmod(dir, 0o777) },
+		"a link": func(dir string) error {
+			if err := os.Rename(dir, dir+"-real"); err != nil {
+				return err
+			}
+			return os.Symlink(dir+"-real", dir)
+		},
+		"another user's": func(dir string) error {
+			if os.Geteuid() != 0 {
+				return fs.ErrPermission
+			}
+			return os.Lchown(dir, stranger, stranger)
+		},
+	} {
+		dir := filepath.Join(top, name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := setup(dir); err != nil {
+			t.Logf("%s: only root gives files to other users: %v", name, err)
+			continue
+		}
+		if err := open(dir); fault.KindOf(err) != fault.Unfit || !strings.Contains(err.Error(), dir) || !strings.Contains(fault.Hint(err), dir) {
+			t.Errorf("%s: %v, hint %q", name, err, fault.Hint(err))
+		}
+	}
+}
+
+// A name that somebody made where the copy of an archive was to go is not written through.
+func TestDownloadThroughLink(t *testing.T) {
+	t.Parallel()
+	from, victim := t.TempDir(), filepath.Join(t.TempDir(), "victim")
+	const name = "ag-master-20200101T000000Z-g1.tar.gz"
+	put(t, filepath.Join(from, name), "archive")
+	put(t, victim, "precious")
+	a := newAgent(t, Options{Download: from})
+	for _, n := range []string{".engbld-" + name, name} {
+		if err := os.Symlink(victim, filepath.Join(a.opts.Cache, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.Get(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(victim); err != nil || string(b) != "precious" {
+		t.Errorf("the other file is %q, %v", b, err)
+	}
+	if b, err := os.ReadFile(filepath.Join(a.opts.Cache, name)); err != nil || string(b) != "archive" {
+		t.Errorf("the archive is %q, %v", b, err)
+	}
+}
+
+// Agents are not unpacked into another user's directory where everybody can make names.
+func TestExtractIntoAnothers(t *testing.T) {
+	t.Parallel()
+	shared := filepath.Join(t.TempDir(), "tmp")
+	if err := os.Mkdir(shared, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(shared, 0o777|os.ModeSticky); err != nil {
+		t.Fatal(err)
+	}
+	from := t.TempDir()
+	put(t, filepath.Join(from, "file"), "text")
+	a := newAgent(t, Options{Download: "here"})
+	if out, err := exec.Command("tar", "-C", from, "-czf", filepath.Join(a.opts.Cache, "ag-master-20200101T000000Z-g1.tar.gz"), "file").CombinedOutput(); err != nil {
+		t.Skipf("tar: %v\n%s", err, out)
+	}
+	stage, other := filepath.Join(shared, "stage"), t.TempDir()
+	if err := os.Symlink(other, stage); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Extract(t.Context(), stage, ""); fault.KindOf(err) != fault.Unfit || !strings.Contains(fault.Hint(err), "BUILDIMAGE_STAGEDIR=") {
+		t.Errorf("%v", err)
+	}
+	if left, err := os.ReadDir(other); err != nil || len(left) > 0 {
+		t.Errorf("unpacked there: %v, %v", left, err)
+	}
+	for range 2 {
+		if err := a.Extract(t.Context(), filepath.Join(shared, "ours"), ""); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/owned"
 	"github.com/spf13/cobra"
 )
 
@@ -36,7 +37,7 @@ func (d *Deps) getenv(name string) string {
 
 // Command is "engbld agent-prebuilt", with the options of agent-prebuilt.sh.
 func Command(deps Deps) *cobra.Command {
-	opts := Options{Fetch: deps.Fetch, Stderr: deps.Stderr, Infof: deps.Infof, Warnf: deps.Warnf}
+	opts := Options{Fetch: deps.Fetch, Users: owned.Users(deps.getenv), Stderr: deps.Stderr, Infof: deps.Infof, Warnf: deps.Warnf}
 	var dir, into string
 	cmd := &cobra.Command{
 		Use:   "agent-prebuilt -c CACHE -r REPO -p PATTERN [OPTIONS] clone|build|download|extract|show_tarball|clean",

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
+	"github.com/TritonDataCenter/engbld/tools/owned"
 	"github.com/TritonDataCenter/engbld/tools/redact"
 	"github.com/TritonDataCenter/engbld/tools/untar"
 )
@@ -29,6 +31,9 @@ func (a *Agent) Extract(ctx context.Context, into, dir string) error {
 		if err != nil {
 			return err
 		}
+		if err := openStage(into, a.opts.Users); err != nil {
+			return err
+		}
 		to := filepath.Join(into, dir)
 		a.opts.Infof("%s: %s into %s", a.opts.Repo, name, to)
 		err = untar.File(ctx, name, to)
@@ -44,6 +49,22 @@ func (a *Agent) Extract(ctx context.Context, into, dir string) error {
 		}
 		return fault.WithHint(err, "agent-prebuilt.sh ... %s, then the same command again", again)
 	})
+}
+
+// openStage makes the directory, and sees that it is no other user's.
+func openStage(dir string, users []int) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return fault.Step.Errorf("making the directory of the image's files: %w", err)
+	}
+	dir, err := filepath.Abs(dir)
+	if err == nil {
+		err = owned.Check(dir, users)
+	}
+	if err != nil {
+		return fault.WithHint(fault.Unfit.Errorf("agent-prebuilt: the directory of the image's files: %w", err),
+			"remove it, or name another place: make BUILDIMAGE_STAGEDIR=DIRECTORY ...")
+	}
+	return nil
 }
 
 var hrefs = regexp.MustCompile(`(?i)href\s*=\s*["']([^"']*)["']`)
@@ -116,13 +137,8 @@ func (a *Agent) getFromDir(ctx context.Context, from string) error {
 	if name == "" {
 		return a.notThere(from)
 	}
-	tmp := filepath.Join(a.opts.Cache, ".engbld-"+name)
-	err = copyFile(filepath.Join(from, name), tmp)
-	if err == nil {
-		err = os.Rename(tmp, filepath.Join(a.opts.Cache, name))
-	}
-	if err != nil {
-		os.Remove(tmp)
+	newfile.Sweep(a.opts.Cache)
+	if err := copyFile(filepath.Join(from, name), filepath.Join(a.opts.Cache, name)); err != nil {
 		return fault.Step.Errorf("copying the archive of %s: %w", a.opts.Repo, err)
 	}
 	return a.came(ctx, name, from)
@@ -134,13 +150,8 @@ func copyFile(from, to string) error {
 		return err
 	}
 	defer src.Close()
-	dst, err := os.Create(to)
-	if err != nil {
+	return newfile.Fill(to, 0o666, func(dst *os.File) error {
+		_, err := io.Copy(dst, src)
 		return err
-	}
-	_, err = io.Copy(dst, src)
-	if cerr := dst.Close(); err == nil {
-		err = cerr
-	}
-	return err
+	})
 }

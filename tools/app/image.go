@@ -3,7 +3,9 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -17,6 +19,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/gen"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
 	"github.com/TritonDataCenter/engbld/tools/native"
+	"github.com/TritonDataCenter/engbld/tools/owned"
 	"github.com/TritonDataCenter/engbld/tools/redact"
 	"github.com/TritonDataCenter/engbld/tools/stamp"
 	"github.com/spf13/cobra"
@@ -264,6 +267,9 @@ BUILDIMAGE_PKGSRC_ACCEPT lists package actions that may be left out.`,
 				req.Version = req.ImageVersion()
 			}
 			req.Component.Package, req.Component.Stage = a.abs(req.Component.Package), a.abs(req.Component.Stage)
+			if err := checkStage(req.Component.Stage, owned.Users(a.env.Getenv)); err != nil {
+				return err
+			}
 			if removeStage && req.Component.Stage != "" && !printOnly {
 				defer os.RemoveAll(req.Component.Stage)
 			}
@@ -294,6 +300,19 @@ BUILDIMAGE_PKGSRC_ACCEPT lists package actions that may be left out.`,
 	a.buildFlags(f)
 	f.BoolVar(&printOnly, "print-request", false, "print what would be built, as JSON, and stop")
 	return cmd
+}
+
+// checkStage refuses a directory of the image's files that another user may have made
+// in /tmp, where its name can be foretold. There may be none.
+func checkStage(dir string, users []int) error {
+	if dir == "" {
+		return nil
+	}
+	if err := owned.Check(dir, users); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fault.WithHint(fault.Unfit.Errorf("the image's files: %w", err),
+			"remove it and build again, or name another place: make BUILDIMAGE_STAGEDIR=DIRECTORY ...")
+	}
+	return nil
 }
 
 // current refuses to build a flavor from a Makefile that is older than its

@@ -7,7 +7,7 @@ var order = [][]string{
 	{"tools/filelock"},
 	{"tools/newfile"},
 	{ // what knows nothing of the others
-		"images", "tools/bounded", "tools/finding", "tools/fstree", "tools/gunzip",
+		"images", "tools/bounded", "tools/finding", "tools/fstree", "tools/gunzip", "tools/owned",
 		"tools/pkgsrc/plist", "tools/pkgsrc/version", "tools/plan", "tools/process", "tools/rest", "tools/sandbox/loopback", "tools/stamp",
 	},
 	{ // single formats, and tools without any

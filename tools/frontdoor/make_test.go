@@ -564,7 +564,7 @@ func TestAgentsWithoutTheirMakefile(t *testing.T) {
 		t.Errorf("%v", r)
 	}
 	c = component(t, t.TempDir(), "AGENTS = amon\n"+service+"include deps/eng/tools/mk/Makefile.agent_prebuilt.defs\ninclude deps/eng/tools/mk/Makefile.agent_prebuilt.targ\n")
-	write(t, filepath.Join(c.dir, "deps/eng/tools/agent-prebuilt.sh"), "#!/bin/sh\nfor a; do last=$a; done; echo \"did=$last\"\n", 0o777)
+	write(t, filepath.Join(c.dir, "deps/eng/tools/agent-prebuilt.sh"), "#!/bin/sh\nfor a; do [ \"$last\" != -C ] || mkdir \"$a/root\"; last=$a; done; echo \"did=$last\"\n", 0o777)
 	for _, jobs := range []string{"-j1", "-j4"} {
 		out := c.ok(t, "make", "-s", jobs, "buildimage", "AGENT_PREBUILT_DIR="+t.TempDir())
 		if did := regexp.MustCompile(`did=.*`).FindAllString(out, -1); strings.Join(did, " ") != "did=clone did=build did=extract" {

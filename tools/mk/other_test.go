@@ -102,6 +102,51 @@ func TestBranchesAreText(t *testing.T) {
 	}
 }
 
+// The place of the image's files is made for us alone before the first agent is put
+// there, and not taken from somebody who was quicker.
+func TestStageIsOurs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "ENGBLD_USE_BUILDIMAGE = true\nRELEASE_TARBALL = x\nrelease:\n"+agents)
+	w.script(filepath.Join(w.dir, "deps/eng/tools/agent-prebuilt.sh"), `for c; do :; done
+case $c in extract) LC_ALL=C ls -ld "the stage" >>"$LOG.stage"; mkdir -p "the stage/root";; esac`)
+	w.put("deps/eng/tools/buildimage/package.json", "{}")
+	w.put("the stage/root/leftover", "")
+	w.ok("buildimage")
+	b, _ := os.ReadFile(w.log + ".stage")
+	for line := range strings.Lines(string(b)) {
+		if !strings.HasPrefix(line, "drwx------") {
+			t.Errorf("where agents are unpacked is %s", line)
+		}
+	}
+	if strings.Count(string(b), "\n") != 2 || w.calls("engbld.sh image make") != 1 {
+		t.Errorf("%d images of\n%s", w.calls("engbld.sh image make"), b)
+	}
+	b, _ = os.ReadFile(w.log)
+	if !strings.Contains(string(b), " --stage the stage --remove-stage") || w.has("the stage/root/leftover") {
+		t.Errorf("the image is made by\n%s", b)
+	}
+
+	// One without agents has no such place, and one in a directory to be made has.
+	w.forget()
+	os.RemoveAll(filepath.Join(w.dir, "the stage"))
+	w.ok("buildimage", "AGENTS=")
+	if b, _ = os.ReadFile(w.log); strings.Contains(string(b), "--stage") || w.has("the stage") {
+		t.Errorf("without agents the image is made by\n%s", b)
+	}
+	w.ok("bits-upload", "ENGBLD_USE_BUILDIMAGE=", "_ENGBLD_BITS_UPLOAD=:")
+	w.fails("another build of", "buildimage", "BUILDIMAGE_STAGEDIR=a b/c d/")
+	if !w.has("a b") {
+		t.Error("the directory above the stage is not made")
+	}
+
+	w.forget()
+	w.stub("rm", `/bin/rm "$@" && mkdir -p "the stage/root/theirs"`)
+	w.fails("error: the stage, where the files of the image go, cannot be made anew", "buildimage")
+	if n := w.calls("engbld.sh image make"); n != 0 {
+		t.Errorf("%d images were made", n)
+	}
+}
+
 func TestGo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "GO_PREBUILT_VERSION = 1.15\n"+head+"include "+mk+"Makefile.go_prebuilt.defs\nGO_ENV += X=1\nall: $(STAMP_GO_TOOLCHAIN)\n"+

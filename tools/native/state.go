@@ -10,11 +10,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/filelock"
 	"github.com/TritonDataCenter/engbld/tools/newfile"
+	"github.com/TritonDataCenter/engbld/tools/owned"
 	"github.com/google/uuid"
 )
 
@@ -246,19 +246,8 @@ func openStateDir(dir string, uid int) error {
 	if !filepath.IsAbs(dir) {
 		return fault.Usage.Errorf("state directory %q is no absolute path", dir)
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return fault.Unfit.Errorf("state directory: %w", err)
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fault.Unfit.Errorf("state directory: %w", err)
-	}
-	fi, err := os.Lstat(dir)
-	if err != nil {
-		return fault.Unfit.Errorf("state directory: %w", err)
-	}
-	st, ok := fi.Sys().(*syscall.Stat_t)
-	if !fi.IsDir() || !ok || int(st.Uid) != uid || fi.Mode().Perm()&0o022 != 0 {
-		return fault.WithHint(fault.Unfit.Errorf("state directory %s is not this user's alone", dir),
+	if err := owned.Make(dir, uid); err != nil {
+		return fault.WithHint(fault.Unfit.Errorf("state directory: %w", err),
 			"remove it, or name another one with ENGBLD_NATIVE_STATE")
 	}
 	return nil

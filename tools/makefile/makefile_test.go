@@ -40,12 +40,21 @@ Z=1
 endif
 `
 
+// conds lists the conditions around s, outermost first.
+func conds(s makefile.Stmt) []string {
+	all := []string{}
+	for c := s.Cond; c != nil; c = c.Outer {
+		all = append([]string{fmt.Sprintf("{%s %d %v}", c.Text, c.Line, c.Else)}, all...)
+	}
+	return all
+}
+
 func TestParse(t *testing.T) {
 	t.Parallel()
 	var got []string
 	for _, s := range makefile.Parse("M", []byte(sample)).Stmts {
 		got = append(got, fmt.Sprintf("%d-%d %d %q %q %q %q %v %v %v %v %v", s.Line, s.End, s.Kind, s.Name, s.Op, s.Value, s.Target,
-			s.Paths, s.Targets, s.Prereqs, s.Double, s.Conds))
+			s.Paths, s.Targets, s.Prereqs, s.Double, conds(s)))
 	}
 	want := []string{
 		`2-2 1 "NAME" "=" "thing" "" [] [] [] false []`,
@@ -138,8 +147,104 @@ func TestExpandEnds(t *testing.T) {
 	}
 }
 
+func load(text string) (*makefile.Tree, error) {
+	return makefile.Load(fstest.MapFS{"Makefile": {Data: []byte(text)}}, "Makefile")
+}
+
+// Statements share their conditions, and those have a bound.
+func TestConditions(t *testing.T) {
+	t.Parallel()
+	nested := func(n int) string {
+		return strings.Repeat("ifdef A\n", n) + "a = 1\nb = 2\n" + strings.Repeat("endif\n", n) + "c = 3\n"
+	}
+	for n, want := range map[int]string{100: "", 101: "Makefile:101: more than 100 conditions inside each other", 5000: "Makefile:101: more"} {
+		text := nested(n)
+		stmts := makefile.Parse("Makefile", []byte(text)).Stmts
+		if len(stmts) != 3 || stmts[0].Cond != stmts[1].Cond || len(conds(stmts[0])) != 100 || stmts[2].Cond != nil {
+			t.Errorf("%d deep: %d statements in %d, %d, %d conditions", n, len(stmts), len(conds(stmts[0])), len(conds(stmts[1])), len(conds(stmts[2])))
+		}
+		if _, err := load(text); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%d deep: %v", n, err)
+		}
+	}
+}
+
+func TestLinesAreBounded(t *testing.T) {
+	t.Parallel()
+	const want = "Makefile: more than 100000 lines with all that it includes"
+	for _, tt := range []struct {
+		name, text string
+		ok         bool
+	}{
+		{"many", strings.Repeat("a=b\n", 100_000), true},
+		{"too many", strings.Repeat("a=b\n", 100_001), false},
+		{"many names", "include" + strings.Repeat(" x", 99_999) + "\n", true},
+		{"too many names", "include" + strings.Repeat(" x", 100_000) + "\n", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if _, err := load(tt.text); tt.ok && err != nil || !tt.ok && (err == nil || !strings.Contains(err.Error(), want)) {
+				t.Error(err)
+			}
+		})
+	}
+	tree, err := makefile.Load(fstest.MapFS{
+		"Makefile": {Data: []byte("include a\n" + strings.Repeat("\n", 60_000))}, "a": {Data: []byte(strings.Repeat("\n", 60_000))},
+	}, "Makefile")
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Error(tree, err)
+	}
+}
+
+// What costs a step for each byte at each line would take minutes here.
+func TestLongInputs(t *testing.T) {
+	t.Parallel()
+	const n = 90_000
+	long := strings.Repeat("x", 500_000)
+	for name, text := range map[string]string{
+		"continued":          strings.Repeat("\\\n", n),
+		"not closed":         "A=" + strings.Repeat("$(", 400_000) + "\ninclude $(A) " + strings.Repeat("$(", 50_000) + "\n",
+		"appended":           "A=" + long + "\n" + strings.Repeat("A+=b\n", n),
+		"long condition":     "ifdef " + long + "\n" + strings.Repeat("else\na=b\n", n/2),
+		"names grow":         "A=" + long[:60_000] + "\ninclude" + strings.Repeat(" $A$(A)", n/10) + "\n",
+		"comments":           strings.Repeat("#\n", n),
+		"words before names": "A=" + strings.Repeat("$(B) ", n/2) + "\n" + strings.Repeat("export ", n/2) + "B=1\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tree, err := load(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tree.Value("A")
+			tree.References()
+		})
+	}
+}
+
+// Values are appended to as make does, up to what an expansion may have.
+func TestAppended(t *testing.T) {
+	t.Parallel()
+	tree, err := load("A =\nA += b\nA +=\nA += c  d\nB += e\nC = f\nC += $(A)\nL = g\n" + strings.Repeat("L += h\n", 40_000) + "M = $(L)\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"A": "b c  d", "B": "e", "C": "f b c  d", "none": ""} {
+		if v, ok := tree.Value(name); v != want || !ok {
+			t.Errorf("%s is %q, %v", name, v, ok)
+		}
+	}
+	for _, name := range []string{"L", "M"} {
+		if v, ok := tree.Value(name); ok || len(v) > 64<<10 {
+			t.Errorf("%s is complete with %d bytes: %v", name, len(v), ok)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(sample))
+	f.Add([]byte(strings.Repeat("ifdef A\n", 102) + "a=b\nelse\n" + strings.Repeat("endif\n", 102) + "a=b"))
+	f.Add([]byte(strings.Repeat("\\\n", 20) + "A+=$($(${\ninclude $(A) $(A)"))
 	f.Add([]byte("else\nendif\nA=\\"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file := makefile.Parse("M", data)

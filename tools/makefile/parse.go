@@ -8,7 +8,9 @@
 // branches are read, each statement says in which it stands) nor functions;
 // Expand follows simple references only and says when it cannot.
 //
-// Limits: a file has at most 1 MiB, a tree of includes at most 100 files.
+// Limits: a file has at most 1 MiB, a tree of includes at most 100 files, and
+// 100,000 lines and included names together; conditions stand in each other 100
+// deep.
 package makefile
 
 import (
@@ -43,22 +45,31 @@ type Stmt struct {
 	Targets, Prereqs []string // Rule: as written
 	Double           bool     // Rule: with two colons
 
-	Text  string // Recipe: the line; Rule: a recipe after ";"
-	Conds []Cond // the conditions around it, outermost first
+	Text string // Recipe: the line; Rule: a recipe after ";"
+	Cond *Cond  // the innermost condition around it, nil if there is none
 }
 
-// Cond is a condition a statement stands in.
+// Cond is a condition a statement stands in. Statements share them.
 type Cond struct {
-	Text string // ifeq ($(X),y)
-	Line int
-	Else bool // in the branch taken when Text does not hold
+	Text  string // ifeq ($(X),y)
+	Line  int
+	Else  bool  // in the branch taken when Text does not hold
+	Outer *Cond // that it stands in itself, nil if there is none
+
+	depth int // of those it stands in
 }
+
+// maxConds is how many conditions may stand in each other. Those further in are
+// left out of statements.
+const maxConds = 100
 
 // File is one parsed makefile.
 type File struct {
 	Name  string
 	Lines []string // physical, without line ends
 	Stmts []Stmt
+
+	deep int // line of a condition that stands in too many others, 0 if there is none
 }
 
 // Parse reads one makefile. There are no errors: what is not understood is Other.
@@ -71,7 +82,8 @@ func Parse(name string, data []byte) *File {
 
 type parser struct {
 	file     *File
-	conds    []Cond
+	cond     *Cond
+	beyond   int // conditions that stand in too many others
 	inRule   bool
 	inDefine int
 }
@@ -82,13 +94,25 @@ func (p *parser) run() {
 		first := i
 		line := strings.TrimSuffix(lines[i], "\r")
 		i++
-		for continued(line) && i < len(lines) {
-			next := strings.TrimSuffix(lines[i], "\r")
-			i++
-			line = line[:len(line)-1] + "\n" + next
+		if continued(line) && i < len(lines) {
+			line, i = join(lines, line, i)
 		}
 		p.line(line, first+1, i)
 	}
+}
+
+// join is a line with those from lines[i] on that continue it, and where the
+// next begins.
+func join(lines []string, line string, i int) (string, int) {
+	var b strings.Builder
+	for continued(line) && i < len(lines) {
+		b.WriteString(line[:len(line)-1])
+		b.WriteByte('\n')
+		line = strings.TrimSuffix(lines[i], "\r")
+		i++
+	}
+	b.WriteString(line)
+	return b.String(), i
 }
 
 // continued tells whether an odd number of backslashes ends line.
@@ -119,19 +143,23 @@ func (p *parser) line(raw string, first, last int) {
 	}
 	switch word {
 	case "ifeq", "ifneq", "ifdef", "ifndef":
-		p.conds = append(p.conds, Cond{Text: code, Line: first})
+		p.open(code, first)
 		return
 	case "else":
-		if n := len(p.conds); n > 0 {
-			p.conds[n-1].Else = true
+		if c := p.cond; c != nil && p.beyond == 0 {
+			other := *c
+			other.Else = true
 			if rest != "" { // else ifeq ...: the same endif ends both
-				p.conds[n-1] = Cond{Text: rest, Line: first}
+				other.Text, other.Line, other.Else = rest, first, false
 			}
+			p.cond = &other
 		}
 		return
 	case "endif":
-		if n := len(p.conds); n > 0 {
-			p.conds = p.conds[:n-1]
+		if p.beyond > 0 {
+			p.beyond--
+		} else if p.cond != nil {
+			p.cond = p.cond.Outer
 		}
 		return
 	case "include", "-include", "sinclude":
@@ -150,6 +178,22 @@ func (p *parser) line(raw string, first, last int) {
 		return
 	}
 	p.statement(code, comment, first, last)
+}
+
+// open begins a condition.
+func (p *parser) open(text string, line int) {
+	c := &Cond{Text: text, Line: line, Outer: p.cond}
+	if p.cond != nil {
+		c.depth = p.cond.depth + 1
+	}
+	if p.beyond > 0 || c.depth == maxConds {
+		p.beyond++
+		if p.file.deep == 0 {
+			p.file.deep = line
+		}
+		return
+	}
+	p.cond = c
 }
 
 // statement is an assignment or a rule.
@@ -190,7 +234,7 @@ func (p *parser) statement(code, comment string, first, last int) {
 
 func (p *parser) add(s Stmt) {
 	s.File = p.file.Name
-	s.Conds = append([]Cond(nil), p.conds...)
+	s.Cond = p.cond
 	p.file.Stmts = append(p.file.Stmts, s)
 }
 

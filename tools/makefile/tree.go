@@ -1,6 +1,7 @@
 package makefile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +18,9 @@ import (
 const (
 	maxFile  = 1 << 20
 	maxFiles = 100
+	maxLines = 100_000  // of all files, and names in their includes
 	maxValue = 64 << 10 // of an expansion
+	maxPath  = 4096     // bytes of a name that is included
 )
 
 // Tree is a makefile with those of its own tree that it includes, the statements
@@ -30,7 +33,39 @@ type Tree struct {
 	// Dir is make's directory as seen from the top of what was read.
 	Dir string
 
-	last map[string]string // value of each variable as last set, unexpanded
+	last  map[string]*variable // as last set
+	lines int                  // see maxLines
+}
+
+// variable is an unexpanded value: words joined by blanks.
+type variable struct {
+	words []string
+	size  int  // bytes
+	long  bool // has more than maxValue, which are not kept
+}
+
+func newVariable(value string) *variable { return &variable{[]string{value}, len(value), false} }
+
+// value joins the words, once for each time they were asked for.
+func (v *variable) value() string {
+	if len(v.words) > 1 {
+		v.words = []string{strings.Join(v.words, " ")}
+	}
+	return v.words[0]
+}
+
+// add appends a value.
+func (v *variable) add(value string) {
+	switch {
+	case value == "":
+	case v.size == 0:
+		*v = *newVariable(value)
+	case v.size+1+len(value) > maxValue:
+		v.long = true
+	default:
+		v.words = append(v.words, value)
+		v.size += 1 + len(value)
+	}
 }
 
 // Names are what make looks for, in its order.
@@ -50,7 +85,7 @@ func Find(fsys fs.FS, dir string) string {
 // includes are taken from make's directory, which is the one name is in; what lies
 // outside of fsys is not followed.
 func Load(fsys fs.FS, name string) (*Tree, error) {
-	t := &Tree{Dir: path.Dir(name), last: map[string]string{"CURDIR": ".", "TOP": "."}}
+	t := &Tree{Dir: path.Dir(name), last: map[string]*variable{"CURDIR": newVariable("."), "TOP": newVariable(".")}}
 	if err := t.load(fsys, path.Dir(name), name); err != nil {
 		return nil, err
 	}
@@ -65,7 +100,13 @@ func (t *Tree) load(fsys fs.FS, dir, name string) error {
 	if err != nil {
 		return fault.Usage.Errorf("reading makefile %s: %w", name, err)
 	}
+	if t.lines += bytes.Count(data, []byte{'\n'}); t.lines > maxLines {
+		return t.tooLong(name)
+	}
 	f := Parse(name, data)
+	if f.deep > 0 {
+		return fault.Usage.Errorf("%s:%d: more than %d conditions inside each other", name, f.deep, maxConds)
+	}
 	t.Files = append(t.Files, f)
 	for _, s := range f.Stmts {
 		if s.Kind == Assign && s.Target == "" {
@@ -75,10 +116,16 @@ func (t *Tree) load(fsys fs.FS, dir, name string) error {
 			t.Stmts = append(t.Stmts, s)
 			continue
 		}
+		if t.lines += len(s.Paths); t.lines > maxLines {
+			return t.tooLong(name)
+		}
 		for _, p := range s.Paths {
 			one := s
 			one.Paths = []string{p}
 			full, _ := t.Expand(p)
+			if len(full) > maxPath {
+				full = "$" // is not followed
+			}
 			one.Eng = engFile(full)
 			at := len(t.Stmts)
 			t.Stmts = append(t.Stmts, one)
@@ -99,6 +146,13 @@ func (t *Tree) load(fsys fs.FS, dir, name string) error {
 		}
 	}
 	return nil
+}
+
+func (t *Tree) tooLong(name string) error {
+	if len(t.Files) > 0 {
+		name = t.Files[0].Name
+	}
+	return fault.Usage.Errorf("%s: more than %d lines with all that it includes", name, maxLines)
 }
 
 func (t *Tree) has(name string) bool {
@@ -124,15 +178,15 @@ func (t *Tree) set(s Stmt) {
 	switch {
 	case s.Op == "?=" && was && s.Name != "TOP":
 	case s.Op == "+=" && was:
-		t.last[s.Name] = strings.TrimSpace(old + " " + s.Value)
+		old.add(s.Value)
 	case s.Name == "TOP": // always make's directory, or the way up from it
 		if v := s.Value; !strings.Contains(v, "$") && !path.IsAbs(v) {
-			t.last["TOP"] = v
+			t.last["TOP"] = newVariable(v)
 		} else if i := strings.LastIndex(v, "/.."); i >= 0 && strings.Contains(v, "pwd") {
-			t.last["TOP"] = strings.Trim(v[strings.Index(v, "/..")+1:i+3], "/")
+			t.last["TOP"] = newVariable(strings.Trim(v[strings.Index(v, "/..")+1:i+3], "/"))
 		}
 	default:
-		t.last[s.Name] = s.Value
+		t.last[s.Name] = newVariable(s.Value)
 	}
 }
 
@@ -170,10 +224,12 @@ func (e *expander) expand(s string, depth int) string {
 		}
 		end := -1
 		switch s[i+1] {
-		case '(':
-			end = closing(s, i+1, '(', ')')
-		case '{':
-			end = closing(s, i+1, '{', '}')
+		case '(', '{':
+			if end = closing(s, i+1); end < 0 { // nor has what follows one
+				e.complete = false
+				b.WriteString(s[i:])
+				return b.String()
+			}
 		case '$':
 			b.WriteByte('$')
 			i++
@@ -183,15 +239,8 @@ func (e *expander) expand(s string, depth int) string {
 		if end > 0 {
 			name = s[i+2 : end]
 		}
-		v, ok := e.t.last[name]
-		switch name {
-		case "shell pwd", "shell /bin/pwd":
-			v, ok = ".", true
-		case "shell git rev-parse --show-toplevel":
-			v, ok = e.t.top(), true
-		}
-		e.written += len(v)
-		if end < 0 || !ok || depth > 20 || e.written > maxValue {
+		v, ok := e.lookup(name)
+		if end < 0 || !ok || depth > 20 {
 			e.complete = false
 			if end < 0 {
 				end = i
@@ -206,8 +255,32 @@ func (e *expander) expand(s string, depth int) string {
 	return b.String()
 }
 
-func closing(s string, at int, open, shut byte) int {
-	depth := 0
+// lookup is a variable's value; ok is false where it has none, or too much was
+// written.
+func (e *expander) lookup(name string) (value string, ok bool) {
+	switch name {
+	case "shell pwd", "shell /bin/pwd":
+		value, ok = ".", true
+	case "shell git rev-parse --show-toplevel":
+		value, ok = e.t.top(), true
+	default:
+		v := e.t.last[name]
+		if v == nil || v.long || e.written+v.size > maxValue {
+			return "", false
+		}
+		value, ok = v.value(), true
+	}
+	e.written += len(value)
+	return value, ok && e.written <= maxValue
+}
+
+// closing is where the reference ends whose parenthesis is at, -1 if it has no
+// end.
+func closing(s string, at int) int {
+	open, shut, depth := s[at], byte(')'), 0
+	if open == '{' {
+		shut = '}'
+	}
 	for i := at; i < len(s); i++ {
 		switch s[i] {
 		case open:
@@ -236,8 +309,12 @@ func (t *Tree) Assigns(name string) []Stmt {
 // Value returns the expanded last value of name; complete as in Expand. An unset
 // variable is "" and complete.
 func (t *Tree) Value(name string) (value string, complete bool) {
-	v, complete := t.Expand(t.last[name])
-	return strings.TrimSpace(v), complete
+	last := t.last[name]
+	if last == nil {
+		return "", true
+	}
+	v, complete := t.Expand(last.value())
+	return strings.TrimSpace(v), complete && !last.long
 }
 
 // File returns the file of that name.
@@ -288,12 +365,19 @@ func (t *Tree) References() map[string]bool {
 				note(l)
 			}
 		}
+		seen := map[int]bool{} // lines of conditions
+		var last *Cond
 		for _, s := range f.Stmts {
-			for _, c := range s.Conds {
+			for c := s.Cond; c != nil && c != last; c = c.Outer {
+				if seen[c.Line] {
+					continue
+				}
+				seen[c.Line] = true
 				if w := strings.Fields(c.Text); len(w) == 2 && strings.HasSuffix(w[0], "def") {
 					refs[w[1]] = true
 				}
 			}
+			last = s.Cond
 		}
 	}
 	return refs

@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"math"
@@ -21,6 +20,7 @@ import (
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/filelock"
 	"golang.org/x/sys/unix"
 )
 
@@ -235,45 +235,63 @@ func TestCloneBranches(t *testing.T) {
 	}
 }
 
-// Only who holds the lock gives it back.
-func TestLock(t *testing.T) {
+// Another tool's lock is waited for, and left to it.
+func TestForeignLock(t *testing.T) {
 	t.Parallel()
 	slept := 0
 	a := newAgent(t, Options{LockTries: 3, Sleep: func(context.Context, time.Duration) error { slept++; return nil }})
 	lock := filepath.Join(a.opts.Cache, "repo.lock")
-	put(t, filepath.Join(lock, "owner"), "1 elsewhere\n")
+	if err := os.Mkdir(lock, 0o777); err != nil {
+		t.Fatal(err)
+	}
 	if err := a.Clean(t.Context()); err == nil || slept != 3 || !strings.Contains(fault.Hint(err), lock) {
 		t.Errorf("error %v after %d tries", err, slept)
 	}
 	if _, err := os.Stat(lock); err != nil {
 		t.Error("another one's lock was removed")
 	}
-	host, _ := os.Hostname()
-	dead := exec.Command("true")
-	if err := dead.Run(); err != nil {
-		t.Skip(err)
-	}
-	put(t, filepath.Join(lock, "owner"), fmt.Sprintf("%d %s\n", dead.Process.Pid, host))
+	a.opts.Sleep = func(context.Context, time.Duration) error { return os.Remove(lock) }
 	if err := a.Clean(t.Context()); err != nil {
-		t.Errorf("the lock of a process that is gone: %v", err)
+		t.Errorf("after another one's lock is given back: %v", err)
 	}
-	if _, err := os.Stat(lock); err == nil {
-		t.Error("the lock was left")
-	}
+}
 
-	// What a dead one left is broken once, whoever sees it first.
-	put(t, filepath.Join(lock, "owner"), fmt.Sprintf("%d %s\n", dead.Process.Pid, host))
-	var in, most atomic.Int32
+// What a killed one left, wherever it ran and at whatever point, counts for nothing.
+func TestKilledLock(t *testing.T) {
+	t.Parallel()
+	a := newAgent(t, Options{Sleep: func(context.Context, time.Duration) error { return errors.New("waited") }})
+	mark, file := filepath.Join(a.opts.Cache, "repo.lock"), filepath.Join(a.opts.Cache, ".engbld-repo.lock")
+	for _, marked := range []bool{true, false} {
+		put(t, file, "")
+		if marked {
+			if err := os.Symlink("process 1 on a-machine-that-is-no-more", mark); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := a.Clean(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// One at a time, which other tools see.
+func TestLock(t *testing.T) {
+	t.Parallel()
+	var in atomic.Int32
 	done := make(chan error)
-	b := newAgent(t, Options{Cache: a.opts.Cache, LockTries: math.MaxInt, Sleep: func(ctx context.Context, _ time.Duration) error { return sleep(ctx, time.Millisecond) }})
+	a := newAgent(t, Options{LockTries: math.MaxInt, Sleep: func(ctx context.Context, _ time.Duration) error { return sleep(ctx, time.Millisecond) }})
+	lock := filepath.Join(a.opts.Cache, "repo.lock")
 	for range 5 {
 		go func() {
-			done <- b.locked(t.Context(), func() error {
-				if n := in.Add(1); n > most.Load() {
-					most.Store(n)
+			done <- a.locked(t.Context(), func() error {
+				defer in.Add(-1)
+				if n := in.Add(1); n > 1 {
+					t.Errorf("%d at once hold the lock", n)
+				}
+				if err := os.Mkdir(lock, 0o777); !errors.Is(err, fs.ErrExist) {
+					t.Errorf("another tool can take the lock: %v", err)
 				}
 				time.Sleep(2 * time.Millisecond)
-				in.Add(-1)
 				return nil
 			})
 		}()
@@ -283,11 +301,21 @@ func TestLock(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if most.Load() != 1 {
-		t.Errorf("%d at once held the lock", most.Load())
-	}
-	if left, err := filepath.Glob(lock + "*"); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(a.opts.Cache, "*lock*")); err != nil || len(left) > 0 {
 		t.Errorf("left: %v, %v", left, err)
+	}
+
+	held, err := filelock.Try(filepath.Join(a.opts.Cache, ".engbld-repo.lock"))
+	if err != nil || held == nil {
+		t.Fatal(held, err)
+	}
+	defer held.Remove()
+	if err := os.Symlink("process 5 on m", lock); err != nil {
+		t.Fatal(err)
+	}
+	a.opts.LockTries = 2
+	if err := a.Clean(t.Context()); err == nil || !strings.Contains(err.Error(), "process 5 on m") {
+		t.Errorf("while somebody has the lock: %v", err)
 	}
 }
 

@@ -7,77 +7,75 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/filelock"
 )
 
-// locked runs f while this process holds the agent's lock: a directory with
-// the holder's process and machine in a file. Only the holder removes it; a
-// lock whose holder, on this machine, is gone counts for nothing.
+// locked runs f while this process holds the agent's lock. Ours is a lock on the
+// file CACHE/.engbld-REPO.lock, which ends with its process, however that ends.
+// CACHE/REPO.lock is there meanwhile for other tools, which make a directory of
+// that name (spec engbld-interface.md section 4.4): a symbolic link, since that is
+// made in one step with what tells it from theirs.
 func (a *Agent) locked(ctx context.Context, f func() error) error {
-	lock := filepath.Join(a.opts.Cache, a.opts.Repo+".lock")
-	owner := filepath.Join(lock, "owner")
+	mark := filepath.Join(a.opts.Cache, a.opts.Repo+".lock")
 	host, err := os.Hostname()
 	if err != nil {
 		return fault.Unfit.Errorf("finding this machine's name: %w", err)
 	}
+	var lock *filelock.Lock
+	defer func() {
+		if lock != nil {
+			lock.Remove()
+		}
+	}()
 	for try := 0; ; try++ {
-		err := os.Mkdir(lock, 0o777)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, fs.ErrExist) {
-			return fault.Step.Errorf("locking %s: %w", a.opts.Repo, err)
-		}
-		by, _ := os.ReadFile(owner)
-		if gone(string(by), host) {
-			if err := breakLock(ctx, lock, host); err != nil {
-				return fault.Step.Errorf("breaking the lock of %s: %w", a.opts.Repo, err)
+		if lock == nil {
+			if lock, err = filelock.Try(filepath.Join(a.opts.Cache, ".engbld-"+a.opts.Repo+".lock")); err != nil {
+				return fault.Step.Errorf("locking %s: %w", a.opts.Repo, err)
 			}
-			continue
+		}
+		if lock != nil {
+			err := setMark(mark, fmt.Sprintf("process %d on %s", os.Getpid(), host), lock.Holds())
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, fs.ErrExist) {
+				return fault.Step.Errorf("locking %s: %w", a.opts.Repo, err)
+			}
 		}
 		if try == 0 {
-			a.opts.Infof("%s: waiting for the lock %s", a.opts.Repo, lock)
+			a.opts.Infof("%s: waiting for the lock %s", a.opts.Repo, mark)
 		}
 		if try >= a.opts.LockTries {
-			return fault.WithHint(fault.Step.Errorf("%s is locked by process and machine %q, and has been for %d tries", a.opts.Repo, strings.TrimSpace(string(by)), try),
-				"if nothing runs there: rm -r %s", lock)
+			by, err := os.Readlink(mark)
+			if err != nil {
+				by = "another tool"
+			}
+			return fault.WithHint(fault.Step.Errorf("%s is locked by %s, and has been for %d tries", a.opts.Repo, by, try),
+				"if nothing runs there: rm -r %s", mark)
 		}
 		if err := a.opts.Sleep(ctx, time.Second); err != nil {
 			return err
 		}
 	}
-	defer os.RemoveAll(lock)
-	if err := os.WriteFile(owner, fmt.Appendf(nil, "%d %s\n", os.Getpid(), host), 0o666); err != nil {
-		return fault.Step.Errorf("locking %s: %w", a.opts.Repo, err)
-	}
+	defer os.Remove(mark)
 	return f()
 }
 
-// breakLock removes a lock whose holder is gone. One process does so at a time,
-// and looks again: by now it may be the lock of somebody who broke it before.
-func breakLock(ctx context.Context, lock, host string) error {
-	l, err := filelock.Get(ctx, lock+".break", nil)
-	if err != nil {
+// setMark makes the link. One that is there was left by a killed process of ours,
+// if we hold the lock.
+func setMark(mark, by string, held bool) error {
+	err := os.Symlink(by, mark)
+	if !held || !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	defer l.Remove()
-	by, err := os.ReadFile(filepath.Join(lock, "owner"))
-	if err != nil || !gone(string(by), host) {
-		return nil
+	if _, rerr := os.Readlink(mark); rerr != nil {
+		return err // a directory, of another tool
 	}
-	return os.RemoveAll(lock)
-}
-
-// gone tells whether the lock's owner was a process of this machine and has
-// ended. Of a lock without a name nothing is known.
-func gone(owner, host string) bool {
-	pid, machine, ok := strings.Cut(strings.TrimSpace(owner), " ")
-	n, err := strconv.Atoi(pid)
-	return ok && err == nil && n > 1 && machine == host && errors.Is(syscall.Kill(n, 0), syscall.ESRCH)
+	if err := os.Remove(mark); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Symlink(by, mark)
 }

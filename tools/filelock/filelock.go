@@ -23,7 +23,13 @@ const (
 )
 
 // Lock is a lock that is held.
-type Lock struct{ f *os.File }
+type Lock struct {
+	f     *os.File
+	holds bool
+}
+
+// Holds tells whether others are kept out: not on file systems that know no locks.
+func (l *Lock) Holds() bool { return l.holds }
 
 // Get waits for the lock on the file at path, which is made where missing.
 // waiting is called once if somebody else has it; it may be nil.
@@ -60,18 +66,19 @@ func Try(path string) (*Lock, error) {
 			f.Close()
 			return nil, err
 		}
-		switch err := Hold(f); {
-		case errors.Is(err, ErrHeld):
+		held := Hold(f)
+		switch {
+		case errors.Is(held, ErrHeld):
 			return nil, f.Close()
-		case err != nil && !errors.Is(err, errors.ErrUnsupported):
+		case held != nil && !errors.Is(held, errors.ErrUnsupported):
 			f.Close()
-			return nil, hint(err, path)
+			return nil, hint(held, path)
 		}
 		// Remove may have taken the file away between opening and locking.
 		stands, err := os.Lstat(path)
 		same := err == nil && os.SameFile(have, stands)
 		if same || tries == maxTries { // a file system whose files are never the same
-			return &Lock{f}, nil
+			return &Lock{f, held == nil}, nil
 		}
 		f.Close()
 	}

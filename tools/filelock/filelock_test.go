@@ -28,7 +28,7 @@ func TestOnlyOneHolds(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			if inside.Add(1) != 1 {
+			if !l.Holds() || inside.Add(1) != 1 {
 				t.Error("two hold the lock")
 			}
 			even := count.Add(1)%2 == 0

@@ -590,7 +590,8 @@ func TestDownloadThroughLink(t *testing.T) {
 	t.Parallel()
 	from, victim := t.TempDir(), filepath.Join(t.TempDir(), "victim")
 	const name = "ag-master-20200101T000000Z-g1.tar.gz"
-	put(t, filepath.Join(from, name), "archive")
+	whole := archive(t, "f")
+	put(t, filepath.Join(from, name), whole)
 	put(t, victim, "precious")
 	a := newAgent(t, Options{Download: from})
 	for _, n := range []string{".engbld-" + name, name} {
@@ -604,7 +605,7 @@ func TestDownloadThroughLink(t *testing.T) {
 	if b, err := os.ReadFile(victim); err != nil || string(b) != "precious" {
 		t.Errorf("the other file is %q, %v", b, err)
 	}
-	if b, err := os.ReadFile(filepath.Join(a.opts.Cache, name)); err != nil || string(b) != "archive" {
+	if b, err := os.ReadFile(filepath.Join(a.opts.Cache, name)); err != nil || string(b) != whole {
 		t.Errorf("the archive is %q, %v", b, err)
 	}
 }

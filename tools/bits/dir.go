@@ -80,7 +80,7 @@ func (d *Dir) Put(ctx context.Context, name string, f File) (sum Sum, err error)
 		return sum, err
 	}
 	d.sweep(filepath.Dir(dst))
-	err = newfile.Fill(dst, f.Mode|0o400, func(w *os.File) error {
+	err = newfile.FillSwept(dst, f.Mode|0o400, func(w *os.File) error {
 		h := NewHash(f)
 		n, err := copySummed(ctx, w, src, h)
 		if err == nil && n != f.Size {
@@ -142,7 +142,7 @@ func (d *Dir) Point(_ context.Context, name, stamp string) error {
 }
 
 func replaceText(dst, text string) error {
-	return newfile.Fill(dst, 0o666, func(w *os.File) error {
+	return newfile.FillSwept(dst, 0o666, func(w *os.File) error {
 		_, err := io.WriteString(w, text)
 		return err
 	})

@@ -20,6 +20,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/imgstore"
 	"github.com/TritonDataCenter/engbld/tools/lock"
 	"github.com/TritonDataCenter/engbld/tools/native"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 	"github.com/TritonDataCenter/engbld/tools/plan"
 )
 
@@ -135,12 +136,12 @@ func Resolve(ctx context.Context, r Request, opts Options) (*lock.Lock, error) {
 
 // resolve runs the steps up to the audit, then done, and leaves nothing behind.
 func resolve(ctx context.Context, r Request, opts Options, done func(*portable) error) error {
-	dir, err := os.MkdirTemp(opts.TempDir, tempPrefix+"resolve-*")
+	dir, err := newfile.MakeDir(opts.TempDir, "resolve")
 	if err != nil {
 		return fault.Step.Errorf("%s: %w", r.Name, err)
 	}
-	defer os.RemoveAll(dir)
-	opts.Out = dir
+	defer dir.Remove()
+	opts.Out = dir.Name
 	p, err := start(ctx, r, opts)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/fstree"
 	"github.com/TritonDataCenter/engbld/tools/lock"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/audit"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/install"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/pkgdb"
@@ -38,7 +39,7 @@ type packages struct {
 	entries map[string]*repository.Entry // what the summaries in use say of the changes
 	known   []lock.Index                 // packages that supersede what was removed
 	initial []string                     // full names installed in the base
-	pinned  string                       // directory that stands for the repositories, with a lock
+	pinned  *newfile.Dir                 // directory that stands for the repositories, with a lock
 	pins    map[string]pin               // what is in it, by full name
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/lock"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/pkgdb"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/repository"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/version"
@@ -111,7 +112,7 @@ func (p *portable) repositories(ctx context.Context, addresses []string) (reposi
 	if p.opts.Lock == nil {
 		return repository.OpenSet(addresses, o)
 	}
-	if p.pkgs.pinned == "" {
+	if p.pkgs.pinned == nil {
 		var live repository.Set
 		if len(p.opts.Renew) > 0 {
 			var err error
@@ -123,7 +124,7 @@ func (p *portable) repositories(ctx context.Context, addresses []string) (reposi
 			return nil, err
 		}
 	}
-	return repository.OpenSet([]string{p.pkgs.pinned}, o)
+	return repository.OpenSet([]string{p.pkgs.pinned.Name}, o)
 }
 
 // pin fills the directory: the locked packages but those to renew, and of these
@@ -167,7 +168,7 @@ func (p *portable) pin(ctx context.Context, live repository.Set, addresses []str
 		}
 		list = append(list, fresh...)
 	}
-	if p.pkgs.pinned, err = os.MkdirTemp(p.opts.TempDir, tempPrefix+"pinned-*"); err != nil {
+	if p.pkgs.pinned, err = newfile.MakeDir(p.opts.TempDir, "pinned"); err != nil {
 		return err
 	}
 	p.pkgs.pins = map[string]pin{}
@@ -177,7 +178,7 @@ func (p *portable) pin(ctx context.Context, live repository.Set, addresses []str
 		if err != nil {
 			return err
 		}
-		if err := os.Symlink(path, filepath.Join(p.pkgs.pinned, one.PkgName+".tgz")); err != nil {
+		if err := os.Symlink(path, filepath.Join(p.pkgs.pinned.Name, one.PkgName+".tgz")); err != nil {
 			return err
 		}
 	}
@@ -228,7 +229,7 @@ func (p *portable) writeSummary(list []pin) error {
 		// Nothing is to be changed: a record of no installed package says so.
 		put(lock.Index{PkgName: "engbld-nothing-0"}, 0)
 	}
-	f, err := os.Create(filepath.Join(p.pkgs.pinned, "pkg_summary.gz"))
+	f, err := os.Create(filepath.Join(p.pkgs.pinned.Name, "pkg_summary.gz"))
 	if err != nil {
 		return err
 	}

@@ -86,8 +86,8 @@ func (p *portable) close() {
 	if p.spool != nil {
 		p.spool.Close()
 	}
-	if p.pkgs.pinned != "" {
-		os.RemoveAll(p.pkgs.pinned)
+	if p.pkgs.pinned != nil {
+		p.pkgs.pinned.Remove()
 	}
 	p.out.close()
 }

@@ -3,7 +3,6 @@ package build
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
 	"github.com/TritonDataCenter/engbld/tools/lock"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 	"github.com/TritonDataCenter/engbld/tools/plan"
 )
 
@@ -133,12 +133,12 @@ func storeImage(ctx context.Context, i *lock.Image, opts Options, images ImageFi
 	if len(files) != 1 || files[0].SHA1 != i.SHA1 {
 		return fault.Drift.Errorf("it is another file there now")
 	}
-	dir, err := os.MkdirTemp(opts.TempDir, tempPrefix+"image-*")
+	dir, err := newfile.MakeDir(opts.TempDir, "image")
 	if err != nil {
 		return fault.Step.Wrap(err)
 	}
-	defer os.RemoveAll(dir)
-	file, err := images.File(ctx, m, filepath.Join(dir, "file"))
+	defer dir.Remove()
+	file, err := images.File(ctx, m, filepath.Join(dir.Name, "file"))
 	if err != nil {
 		return err
 	}

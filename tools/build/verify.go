@@ -18,6 +18,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
 	"github.com/TritonDataCenter/engbld/tools/imgstore"
 	"github.com/TritonDataCenter/engbld/tools/lock"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 	"github.com/TritonDataCenter/engbld/tools/zstream"
 	"github.com/klauspost/compress/gzip"
 )
@@ -33,12 +34,12 @@ func Verify(ctx context.Context, rec *lock.Record, dir string, opts Options) err
 	if err := d.Decode(&r); err != nil {
 		return fault.Drift.Errorf("record of image %s: request: %w", rec.Build.Image, err)
 	}
-	temp, err := os.MkdirTemp(opts.TempDir, tempPrefix+"verify-*")
+	temp, err := newfile.MakeDir(opts.TempDir, "verify")
 	if err != nil {
 		return fault.Step.Errorf("%s: %w", r.Name, err)
 	}
-	defer os.RemoveAll(temp)
-	opts.Out = filepath.Join(temp, "out")
+	defer temp.Remove()
+	opts.Out = filepath.Join(temp.Name, "out")
 	opts.Images = unregistered{opts.Images}
 	story := opts.Story
 	opts.Story = brief{story}
@@ -53,7 +54,7 @@ func Verify(ctx context.Context, rec *lock.Record, dir string, opts Options) err
 		if !strings.HasPrefix(o.Name, r.Prefix+"-"+r.Version+".") {
 			return fault.Drift.Errorf("record of image %s: %q is no output of it", rec.Build.Image, o.Name)
 		}
-		v := verifier{ctx: ctx, opts: opts, temp: temp, name: filepath.Join(dir, o.Name), again: filepath.Join(opts.Out, o.Name)}
+		v := verifier{ctx: ctx, opts: opts, temp: temp.Name, name: filepath.Join(dir, o.Name), again: filepath.Join(opts.Out, o.Name)}
 		what, err := v.difference(r.Base)
 		if err != nil {
 			return fmt.Errorf("verify %s: %w", v.name, fault.Step.Wrap(err))

@@ -193,7 +193,7 @@ func (c *Cache) store(path string, r record) error {
 	if err != nil {
 		return err
 	}
-	f, err := newfile.Create(path, 0o666)
+	f, err := newfile.CreateSwept(path, 0o666)
 	if err != nil {
 		return err
 	}

@@ -141,7 +141,7 @@ func (in *Inputs) write(src io.Reader, sum string) error {
 		return err
 	}
 	in.swept.Do(func() { newfile.Sweep(filepath.Join(in.dir, "sha256")) })
-	f, err := newfile.Create(in.path(sum), 0o644)
+	f, err := newfile.CreateSwept(in.path(sum), 0o644)
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,12 @@
 // Package newfile makes files that get their names only when they are complete,
-// and files that never get one.
+// files that never get one, and directories for what lies on disk meanwhile.
 //
 // A file under way is beside its place, so a rename can never become a copy, and
 // is called .engbld-file-*: uploads skip such names. Who writes it holds a lock on
 // it, which ends with the process; what a killed one left is known by that, and
-// the next run removes it.
+// the next run that makes a file in that directory removes it. Likewise a
+// directory is called .engbld-dir-*, and the next one made beside it removes those
+// of killed runs.
 package newfile
 
 import (
@@ -16,6 +18,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/filelock"
@@ -36,8 +39,15 @@ type File struct {
 }
 
 // Create begins a file that will be called name, with these permissions as far as
-// the umask permits.
+// the umask permits. Files that killed runs left beside it are removed.
 func Create(name string, perm fs.FileMode) (*File, error) {
+	Sweep(filepath.Dir(name))
+	return CreateSwept(name, perm)
+}
+
+// CreateSwept is Create in a directory that the caller has swept: where many files
+// are made, once is enough.
+func CreateSwept(name string, perm fs.FileMode) (*File, error) {
 	base := filepath.Base(name)
 	stem := filepath.Join(filepath.Dir(name), prefix+base[:min(len(base), maxBase)]+"-")
 	for try := 0; ; try++ {
@@ -99,10 +109,8 @@ func (f *File) Discard() {
 	}
 }
 
-// Write makes a file with this content, or replaces the one there. Files that
-// killed runs left beside it are removed.
+// Write makes a file with this content, or replaces the one there.
 func Write(name string, data []byte, perm fs.FileMode) error {
-	Sweep(filepath.Dir(name))
 	return Fill(name, perm, func(f *os.File) error {
 		_, err := f.Write(data)
 		return err
@@ -112,7 +120,13 @@ func Write(name string, data []byte, perm fs.FileMode) error {
 // Fill makes a file of what write puts into it, or replaces the one there. After
 // an error there is no file.
 func Fill(name string, perm fs.FileMode, write func(*os.File) error) error {
-	f, err := Create(name, perm)
+	Sweep(filepath.Dir(name))
+	return FillSwept(name, perm, write)
+}
+
+// FillSwept is Fill in a directory that the caller has swept.
+func FillSwept(name string, perm fs.FileMode, write func(*os.File) error) error {
+	f, err := CreateSwept(name, perm)
 	if err != nil {
 		return err
 	}
@@ -127,26 +141,44 @@ func Fill(name string, perm fs.FileMode, write func(*os.File) error) error {
 // where the file system knows no locks, those nobody has written to for a day.
 // What cannot be removed stays.
 func Sweep(dir string) {
-	left, _ := os.ReadDir(dir)
-	for _, e := range left {
+	all, _ := os.ReadDir(dir)
+	for _, e := range all {
 		if !strings.HasPrefix(e.Name(), prefix) || !e.Type().IsRegular() {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())
-		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		f, err := openLeft(func(flag int) (*os.File, error) { return os.OpenFile(path, flag, 0) })
 		if err != nil {
 			continue
 		}
-		switch err := filelock.Hold(f); {
-		case err == nil:
+		if left(f) {
 			os.Remove(path)
-		case errors.Is(err, errors.ErrUnsupported):
-			if fi, err := f.Stat(); err == nil && time.Since(fi.ModTime()) > age {
-				os.Remove(path)
-			}
 		}
 		f.Close()
 	}
+}
+
+// openLeft opens what may be a leftover for locking: for writing, which locks on
+// some file systems need, or else for reading, as it may be a file that is not to
+// be written.
+func openLeft(open func(flag int) (*os.File, error)) (*os.File, error) {
+	const flags = syscall.O_NOFOLLOW | syscall.O_NONBLOCK
+	f, err := open(os.O_RDWR | flags)
+	if errors.Is(err, fs.ErrPermission) {
+		f, err = open(os.O_RDONLY | flags)
+	}
+	return f, err
+}
+
+// left tells whether nobody is at work at what a file stands for, and takes its
+// lock in that case, until it is closed.
+func left(f *os.File) bool {
+	err := filelock.Hold(f)
+	if errors.Is(err, errors.ErrUnsupported) {
+		fi, err := f.Stat()
+		return err == nil && time.Since(fi.ModTime()) > age
+	}
+	return err == nil
 }
 
 // Unnamed makes a file without a name in dir ("" is the default directory for

@@ -91,12 +91,12 @@ func copyOne(ctx context.Context, from, to *imgapi.Client, m *imgmanifest.Manife
 		o.infof("image %s (%s) is there already", m.UUID(), m.NameVersion())
 		return to.Publish(ctx, p)
 	}
-	dir, err := os.MkdirTemp(o.Temp, ".engbld-copy-")
+	dir, err := newfile.MakeDir(o.Temp, "copy")
 	if err != nil {
 		return nil, fault.Step.Errorf("copying an image: %w", err)
 	}
-	defer os.RemoveAll(dir)
-	name := filepath.Join(dir, "file")
+	defer dir.Remove()
+	name := filepath.Join(dir.Name, "file")
 	if err := Download(ctx, from, m.UUID(), want, name, o.Progress); err != nil {
 		return nil, err
 	}

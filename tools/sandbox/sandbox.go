@@ -7,12 +7,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 	"github.com/TritonDataCenter/engbld/tools/sandbox/loopback"
 )
 
@@ -39,7 +39,7 @@ type Options struct {
 type Sandbox struct {
 	images, packages *loopback.Server
 	dir, keys        string
-	temp             string // removed at Close
+	temp             *newfile.Dir // removed at Close
 	state            *state
 	stop             func() bool
 	close            func() error
@@ -60,11 +60,11 @@ func Start(ctx context.Context, o Options) (*Sandbox, error) {
 	s := new(Sandbox)
 	s.close = sync.OnceValue(s.shutdown)
 	if o.Dir == "" {
-		dir, err := os.MkdirTemp("", ".engbld-sandbox-")
+		dir, err := newfile.MakeDir("", "sandbox")
 		if err != nil {
 			return nil, fault.Step.Errorf("sandbox: %w", err)
 		}
-		s.temp, o.Dir = dir, dir
+		s.temp, o.Dir = dir, dir.Name
 	}
 	s.dir, s.keys = o.Dir, filepath.Join(o.Dir, "authkeys")
 	var err error
@@ -107,8 +107,8 @@ func (s *Sandbox) shutdown() error {
 			errs = append(errs, srv.Close())
 		}
 	}
-	if s.temp != "" {
-		errs = append(errs, os.RemoveAll(s.temp))
+	if s.temp != nil {
+		errs = append(errs, s.temp.Remove())
 	}
 	return errors.Join(errs...)
 }

@@ -53,7 +53,6 @@ func generate(name string) error {
 
 // place writes a file beside its place, complete, and moves it there.
 func place(name string, text []byte, mode fs.FileMode, move func(from, to string) error) error {
-	newfile.Sweep(filepath.Dir(name))
 	f, err := newfile.Create(name, 0o600)
 	if err != nil {
 		return err

@@ -10,7 +10,6 @@ import (
 	"mime"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -67,7 +66,6 @@ func (s *server) putObject(w http.ResponseWriter, r *http.Request, n name) error
 	}
 	// The content comes first in a file of its own, since the line before it
 	// needs the sum.
-	newfile.Sweep(filepath.Dir(s.objectPath(n)))
 	tmp, err := newfile.Create(s.objectPath(n), 0o600)
 	if err != nil {
 		return err

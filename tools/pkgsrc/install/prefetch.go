@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"slices"
 
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/repository"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/version"
@@ -23,12 +22,15 @@ func (in *Installer) prefetch(ctx context.Context, args []string) error {
 	for _, e := range entries {
 		byName[e.PkgName] = e
 	}
-	names := sortedKeys(byName)
+	all, here := version.NewIndex(sortedKeys(byName)), version.NewIndex(in.Installed())
+	budget := version.NewBudget(maxSteps)
 	var jobs []repository.Job
+	known := map[string]bool{}
 	want := func(pattern string) {
-		best, ok, err := version.Best(pattern, names)
-		if e := byName[best]; err == nil && ok && !slices.ContainsFunc(jobs, func(j repository.Job) bool { return j.Name == best }) {
-			jobs = append(jobs, repository.Job{Repo: e.Repo, Name: best})
+		best, ok, err := all.Best(pattern, budget)
+		if err == nil && ok && !known[best] && len(jobs) < maxActions {
+			known[best] = true
+			jobs = append(jobs, repository.Job{Repo: byName[best].Repo, Name: best})
 		}
 	}
 	for _, arg := range args {
@@ -36,7 +38,10 @@ func (in *Installer) prefetch(ctx context.Context, args []string) error {
 	}
 	for i := 0; i < len(jobs); i++ {
 		for _, pattern := range byName[jobs[i].Name].Depends {
-			if _, ok, err := in.satisfied(pattern); err == nil && !ok {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if _, ok, err := here.Best(pattern, budget); err == nil && !ok {
 				want(pattern)
 			}
 		}

@@ -23,8 +23,8 @@ func (in *Installer) FullUpgrade(ctx context.Context) error {
 	}
 	done := map[string]bool{}
 	for range maxRounds {
-		p := &upgradePlan{in: in, done: done, actions: map[string]*action{}, remove: map[string]bool{}}
-		if err := p.make(entries); err != nil {
+		p := newPlan(in, done)
+		if err := p.make(ctx, entries); err != nil {
 			return fmt.Errorf("upgrade: %w", err)
 		}
 		if len(p.actions)+len(p.remove) == 0 {
@@ -38,8 +38,16 @@ func (in *Installer) FullUpgrade(ctx context.Context) error {
 		in.log.Infof("nothing to do")
 		return nil
 	}
-	return in.rebuildTree()
+	return in.rebuildTree(ctx)
 }
+
+// Bounds of one round, for a summary is not signed. The whole of a repository
+// has some 30000 packages.
+const (
+	maxActions = 1 << 16
+	maxOrder   = 1 << 20   // dependencies and conflicts between packages that are put in order
+	maxSteps   = 1<<31 - 1 // of all patterns, see version.Budget; a large upgrade takes some millions
+)
 
 // action is one package that an upgrade installs or replaces.
 type action struct {
@@ -52,10 +60,33 @@ type action struct {
 type upgradePlan struct {
 	in      *Installer
 	done    map[string]bool // full names that earlier rounds acted on
+	budget  *version.Budget
 	byBase  map[string][]*repository.Entry
-	actions map[string]*action // by name without version
-	remove  map[string]bool    // full names
+	byName  map[string][]*repository.Entry // by full name; in several repositories it can be twice
+	entries *version.Index                 // of the full names
+	locals  *version.Index                 // of the installed packages
+	local   map[string]string              // installed package by name without version
+	actions map[string]*action             // by name without version
+	remove  map[string]bool                // full names
 	order   []*action
+}
+
+func newPlan(in *Installer, done map[string]bool) *upgradePlan {
+	return &upgradePlan{in: in, done: done, budget: version.NewBudget(maxSteps),
+		byBase: map[string][]*repository.Entry{}, byName: map[string][]*repository.Entry{},
+		local: map[string]string{}, actions: map[string]*action{}, remove: map[string]bool{}}
+}
+
+// goOn tells what stands against going on with the plan: it was interrupted, or
+// takes too long. Where an error about a pattern is passed over this one is asked for.
+func (p *upgradePlan) goOn(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := p.budget.Spend(0); err != nil {
+		return fault.Network.Errorf("summaries of the repositories: %w", err)
+	}
+	return nil
 }
 
 func base(pkg string) string {
@@ -65,25 +96,37 @@ func base(pkg string) string {
 
 // make decides what is to be done, as pkgin does (spec pkgsrc.md section 10.3,
 // steps 3 to 8).
-func (p *upgradePlan) make(entries []*repository.Entry) error {
-	p.byBase = map[string][]*repository.Entry{}
+func (p *upgradePlan) make(ctx context.Context, entries []*repository.Entry) error {
+	names := make([]string, 0, len(entries))
 	for _, e := range entries {
 		b := base(e.PkgName)
 		p.byBase[b] = append(p.byBase[b], e)
+		p.byName[e.PkgName] = append(p.byName[e.PkgName], e)
+		names = append(names, e.PkgName)
 	}
+	p.entries = version.NewIndex(names)
 	locals := p.in.Installed()
+	p.locals = version.NewIndex(locals)
 	for _, local := range locals {
+		if b := base(local); p.local[b] == "" || version.Better(local, p.local[b]) {
+			p.local[b] = local
+		}
+	}
+	for _, local := range locals {
+		if err := p.goOn(ctx); err != nil {
+			return err
+		}
 		if err := p.compare(local); err != nil {
 			return err
 		}
 	}
-	if err := p.supersede(locals); err != nil {
+	if err := p.supersede(ctx); err != nil {
 		return err
 	}
-	if err := p.needs(); err != nil {
+	if err := p.needs(ctx); err != nil {
 		return err
 	}
-	if err := p.conflicts(locals); err != nil {
+	if err := p.conflicts(ctx, locals); err != nil {
 		return err
 	}
 	for name, a := range p.actions {
@@ -91,8 +134,7 @@ func (p *upgradePlan) make(entries []*repository.Entry) error {
 			delete(p.actions, name) // what the archive says differs from the summary
 		}
 	}
-	p.sort()
-	return nil
+	return p.sort(ctx)
 }
 
 // compare plans an upgrade or refresh of one installed package.
@@ -149,18 +191,21 @@ func (p *upgradePlan) preferred(e *repository.Entry) bool {
 }
 
 // supersede plans removals of what a remote package says it takes the place of.
-func (p *upgradePlan) supersede(locals []string) error {
+func (p *upgradePlan) supersede(ctx context.Context) error {
 	for _, b := range sortedKeys(p.byBase) {
+		if err := p.goOn(ctx); err != nil {
+			return err
+		}
 		e := p.best(b+"-0", func(*repository.Entry) bool { return true })
 		if e == nil || p.in.opts.KeepSuperseded {
 			continue
 		}
 		for _, pattern := range e.Supersedes {
-			for _, local := range locals {
+			for local := range p.locals.Candidates(pattern) {
 				if base(local) == b || p.remove[local] {
 					continue
 				}
-				ok, err := version.Match(pattern, local)
+				ok, err := p.budget.Match(pattern, local)
 				if err != nil {
 					return fmt.Errorf("%s supersedes %q: %w", e.PkgName, pattern, err)
 				}
@@ -176,7 +221,7 @@ func (p *upgradePlan) supersede(locals []string) error {
 				switch a := p.actions[b]; {
 				case a != nil && a.old == "":
 					a.auto = a.auto && r.Automatic
-				case a == nil && p.in.installedBase(e.PkgName) == "":
+				case a == nil && p.local[b] == "":
 					p.actions[b] = &action{e, "", r.Automatic}
 				}
 			}
@@ -185,74 +230,128 @@ func (p *upgradePlan) supersede(locals []string) error {
 	return nil
 }
 
-// needs adds what the planned packages depend on.
-func (p *upgradePlan) needs() error {
-	type item struct {
-		e     *repository.Entry
-		chain string
+// need is a planned package whose dependencies are to be looked at.
+type need struct {
+	e  *repository.Entry
+	by *need // what it came for, nil for an upgrade
+}
+
+// maxChain is how many packages of a chain an error names.
+const maxChain = 50
+
+func (n *need) String() string {
+	var names []string
+	for ; n != nil && len(names) < maxChain; n = n.by {
+		names = append(names, n.e.PkgName)
 	}
-	var queue []item
+	if n != nil {
+		names = append(names, "…")
+	}
+	slices.Reverse(names)
+	return strings.Join(names, " needs ")
+}
+
+// needs adds what the planned packages depend on.
+func (p *upgradePlan) needs(ctx context.Context) error {
+	var queue []*need
 	for _, b := range sortedKeys(p.actions) {
-		queue = append(queue, item{p.actions[b].entry, p.actions[b].entry.PkgName})
+		queue = append(queue, &need{e: p.actions[b].entry})
 	}
 	for len(queue) > 0 {
 		it := queue[0]
 		queue = queue[1:]
 		for _, pattern := range it.e.Depends {
 			ok, err := p.satisfied(pattern)
+			if err := p.goOn(ctx); err != nil {
+				return err
+			}
 			if err != nil {
 				return fmt.Errorf("%s: dependency %q: %w", it.e.PkgName, pattern, err)
 			}
 			if ok {
 				continue
 			}
-			var best *repository.Entry
-			for _, b := range sortedKeys(p.byBase) {
-				for _, e := range p.byBase[b] {
-					if ok, err := version.Match(pattern, e.PkgName); err == nil && ok && p.preferred(e) &&
-						(best == nil || version.Better(e.PkgName, best.PkgName)) {
-						best = e
-					}
-				}
+			best := p.find(pattern)
+			if err := p.goOn(ctx); err != nil {
+				return err
 			}
 			if best == nil {
-				return fault.Network.Errorf("no package found for %q: %s needs it", pattern, it.chain)
+				return fault.Network.Errorf("no package found for %q: %s needs it", pattern, it)
 			}
+			b := base(best.PkgName)
 			a := &action{entry: best, auto: true}
-			if a.old = p.in.installedBase(best.PkgName); a.old != "" {
+			if a.old = p.local[b]; a.old != "" {
 				r, err := p.in.db.Record(a.old)
 				if err != nil {
 					return err
 				}
 				a.auto = r.Automatic
 			}
-			if p.actions[base(best.PkgName)] != nil {
+			if p.actions[b] != nil {
 				continue // another version was planned; pkg_add will see
 			}
-			p.actions[base(best.PkgName)] = a
-			queue = append(queue, item{best, it.chain + " needs " + best.PkgName})
+			if p.actions[b] = a; len(p.actions) > maxActions {
+				return fault.Network.Errorf("summaries of the repositories: %s takes over %d packages", it, maxActions)
+			}
+			queue = append(queue, &need{best, it})
 		}
 	}
 	return nil
 }
 
+// find is the best candidate for a dependency, nil where there is none; of the
+// same package in several repositories the first.
+func (p *upgradePlan) find(pattern string) (best *repository.Entry) {
+	for name := range p.entries.Candidates(pattern) {
+		for _, e := range p.byName[name] {
+			if ok, err := p.budget.Match(pattern, name); err == nil && ok && p.preferred(e) &&
+				(best == nil || version.Better(name, best.PkgName)) {
+				best = e
+			}
+		}
+	}
+	return best
+}
+
 // satisfied tells whether a pattern matches what will be installed.
-func (p *upgradePlan) satisfied(pattern string) (bool, error) {
-	var names []string
+func (p *upgradePlan) satisfied(pattern string) (found bool, err error) {
+	match := func(name string) error {
+		ok, err := p.budget.Match(pattern, name)
+		found = found || ok
+		return err
+	}
+	for name := range p.entries.Candidates(pattern) {
+		if err := p.budget.Spend(1); err != nil {
+			return false, err
+		}
+		if a := p.actions[base(name)]; a != nil && a.entry.PkgName == name {
+			if err := match(name); err != nil {
+				return false, err
+			}
+		}
+	}
+	for local := range p.locals.Candidates(pattern) {
+		if p.actions[base(local)] == nil && !p.remove[local] {
+			if err := match(local); err != nil {
+				return false, err
+			}
+		}
+	}
+	return found, nil
+}
+
+// actionIndex is of the full names that are planned.
+func (p *upgradePlan) actionIndex() *version.Index {
+	names := make([]string, 0, len(p.actions))
 	for _, a := range p.actions {
 		names = append(names, a.entry.PkgName)
 	}
-	for _, local := range p.in.Installed() {
-		if p.actions[base(local)] == nil && !p.remove[local] {
-			names = append(names, local)
-		}
-	}
-	_, ok, err := version.Best(pattern, names)
-	return ok, err
+	return version.NewIndex(names)
 }
 
 // conflicts plans removal of installed packages that conflict with an incoming one.
-func (p *upgradePlan) conflicts(locals []string) error {
+func (p *upgradePlan) conflicts(ctx context.Context, locals []string) error {
+	planned := p.actionIndex()
 	for _, local := range locals {
 		if p.remove[local] {
 			continue
@@ -265,18 +364,27 @@ func (p *upgradePlan) conflicts(locals []string) error {
 		if a := p.actions[base(local)]; a != nil {
 			patterns = a.entry.Conflicts
 		}
-		for _, b := range sortedKeys(p.actions) {
-			if b == base(local) {
-				continue
+		with := "" // the first by name without version
+		for _, pattern := range patterns {
+			if err := p.goOn(ctx); err != nil {
+				return err
 			}
-			for _, pattern := range patterns {
-				if ok, err := version.Match(pattern, p.actions[b].entry.PkgName); err == nil && ok && !p.remove[local] {
-					p.in.log.Warnf("%s conflicts with %s and is removed", local, p.actions[b].entry.PkgName)
-					p.remove[local] = true
+			for name := range planned.Candidates(pattern) {
+				b := base(name)
+				if b == base(local) || p.actions[b] == nil || with != "" && b >= with {
+					continue
+				}
+				if ok, err := p.budget.Match(pattern, name); err == nil && ok {
+					with = b
 				}
 			}
 		}
-		if p.remove[local] {
+		if err := p.goOn(ctx); err != nil {
+			return err
+		}
+		if with != "" {
+			p.in.log.Warnf("%s conflicts with %s and is removed", local, p.actions[with].entry.PkgName)
+			p.remove[local] = true
 			delete(p.actions, base(local))
 		}
 	}
@@ -285,42 +393,81 @@ func (p *upgradePlan) conflicts(locals []string) error {
 
 // sort puts what is needed before what needs it, the package tools first, and
 // what is in conflict with an older version behind that one's replacement.
-func (p *upgradePlan) sort() {
-	names := sortedKeys(p.actions)
+func (p *upgradePlan) sort(ctx context.Context) error {
+	first, err := p.before(ctx)
+	if err != nil {
+		return err
+	}
 	seen := map[string]bool{}
 	var visit func(b string)
 	visit = func(b string) {
-		a := p.actions[b]
-		if a == nil || seen[b] {
+		if p.actions[b] == nil || seen[b] {
 			return
 		}
 		seen[b] = true
-		for _, other := range names {
-			if o := p.actions[other]; other != b && (matches(a.entry.Depends, o.entry.PkgName) || p.inConflict(a, o)) {
-				visit(other)
-			}
+		for _, other := range first[b] {
+			visit(other)
 		}
-		p.order = append(p.order, a)
+		p.order = append(p.order, p.actions[b])
 	}
-	for _, b := range append([]string{"pkg_install", "pkgin"}, names...) {
+	for _, b := range append([]string{"pkg_install", "pkgin"}, sortedKeys(p.actions)...) {
 		visit(b)
 	}
+	return nil
 }
 
-func matches(patterns []string, pkg string) bool {
-	return slices.ContainsFunc(patterns, func(pattern string) bool {
-		ok, err := version.Match(pattern, pkg)
-		return err == nil && ok
-	})
-}
-
-// inConflict tells whether the version that o replaces must be gone before a.
-func (p *upgradePlan) inConflict(a, o *action) bool {
-	if o.old == "" {
-		return false
+// before finds what has to be done before each package, by names without
+// version, sorted.
+func (p *upgradePlan) before(ctx context.Context) (map[string][]string, error) {
+	var old []string
+	for _, a := range p.actions {
+		if a.old != "" {
+			old = append(old, a.old)
+		}
 	}
-	r, err := p.in.db.Record(o.old)
-	return matches(a.entry.Conflicts, o.old) || err == nil && matches(r.Plist.Conflicts(), a.entry.PkgName)
+	planned, replaced := p.actionIndex(), version.NewIndex(old)
+	first := map[string][]string{}
+	total := 0
+	each := func(patterns []string, x *version.Index, add func(b string)) error {
+		for _, pattern := range patterns {
+			for name := range x.Candidates(pattern) {
+				if ok, err := p.budget.Match(pattern, name); err == nil && ok {
+					add(base(name))
+					total++
+				}
+			}
+			if err := p.goOn(ctx); err != nil {
+				return err
+			}
+			if total > maxOrder {
+				return fault.Network.Errorf("summaries of the repositories: over %d dependencies and conflicts between packages", maxOrder)
+			}
+		}
+		return nil
+	}
+	for b, a := range p.actions {
+		add := func(other string) { first[b] = append(first[b], other) }
+		if err := each(a.entry.Depends, planned, add); err != nil {
+			return nil, err
+		}
+		if err := each(a.entry.Conflicts, replaced, add); err != nil {
+			return nil, err
+		}
+		if a.old == "" {
+			continue
+		}
+		r, err := p.in.db.Record(a.old)
+		if err != nil {
+			continue // said when it is replaced
+		}
+		if err := each(r.Plist.Conflicts(), planned, func(other string) { first[other] = append(first[other], b) }); err != nil {
+			return nil, err
+		}
+	}
+	for _, others := range first {
+		slices.Sort(others)
+	}
+	return first, nil
 }
 
 func sortedKeys[V any](m map[string]V) []string {
@@ -385,22 +532,26 @@ func (p *upgradePlan) carryOut(ctx context.Context) error {
 
 // rebuildTree makes all +REQUIRED_BY anew, as "pkg_admin rebuild-tree" does. A
 // file that names the right packages, in whatever order, stays.
-func (in *Installer) rebuildTree() error {
+func (in *Installer) rebuildTree(ctx context.Context) error {
 	by := map[string][]string{}
 	names := in.Installed()
+	index, budget := version.NewIndex(names), version.NewBudget(maxSteps)
 	for _, name := range names {
 		r, err := in.db.Record(name)
 		if err != nil {
 			return err
 		}
 		for _, pattern := range r.Plist.Deps() {
-			dep, ok, err := version.Best(pattern, names)
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			dep, ok, err := index.Best(pattern, budget)
 			if err != nil {
 				return fmt.Errorf("installed package %s: dependency %q: %w", name, pattern, err)
 			}
 			if !ok {
 				in.log.Warnf("%s needs %q, which is not installed", name, pattern)
-			} else if !slices.Contains(by[dep], name) {
+			} else if n := len(by[dep]); n == 0 || by[dep][n-1] != name {
 				by[dep] = append(by[dep], name)
 			}
 		}

@@ -31,7 +31,8 @@ const (
 
 	maxError    = 64 << 10
 	maxManifest = imgmanifest.MaxSize
-	maxList     = 256 << 20 // about 100,000 images; the real servers hold some thousand
+	maxList     = 256 << 20 // of all pages: about 100,000 images; the real servers hold some thousand
+	maxImages   = 200_000   // of all pages, those that come again counted again
 )
 
 // Options say which server to talk to and how. URL is required.

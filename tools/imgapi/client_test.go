@@ -167,6 +167,50 @@ func TestListPages(t *testing.T) {
 	}
 }
 
+// A server that makes up images does not fill the memory.
+func TestListIsBounded(t *testing.T) {
+	t.Parallel()
+	n := 0
+	page := func(*http.Request) string {
+		var b strings.Builder
+		for i := range pageSize {
+			fmt.Fprintf(&b, `,{"uuid":"00000000-0000-0000-0000-%012d"}`, n*pageSize+i)
+		}
+		n++
+		return "[" + b.String()[1:] + "]"
+	}
+	var got []*http.Request
+	c := seen(t, &got, page)
+	_, err := c.List(t.Context(), nil)
+	if err == nil || !strings.Contains(err.Error(), "list images: list of more than 200000 images") || fault.KindOf(err) != fault.Network {
+		t.Errorf("without end: %v", err)
+	}
+	if len(got) != maxImages/pageSize+1 {
+		t.Errorf("%d requests", len(got))
+	}
+	for want, room := range map[string]listRoom{
+		"": {1000, 100_000}, "list of more than 200000 images": {999, 100_000}, "list of more than 268435456 bytes": {1000, 10_000},
+	} {
+		if _, err := c.page(t.Context(), nil, &room); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v", want, err)
+		}
+	}
+}
+
+func TestListForms(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]string{
+		"[]": "", " null": "", "{}": "answer is not a list of images: {}", `["x"]`: "answer is not a list of images", "[null]": "entry 0 of the answer is null",
+	} {
+		var got []*http.Request
+		c := seen(t, &got, func(*http.Request) string { return answer })
+		list, err := c.List(t.Context(), nil)
+		if want == "" && (err != nil || list == nil || len(list) > 0) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, %v", answer, list, err)
+		}
+	}
+}
+
 func TestListRefusesWhatStopsTheServer(t *testing.T) {
 	t.Parallel()
 	sb, faults := start(t)

@@ -1,6 +1,7 @@
 package imgapi
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5"
 	"encoding/base64"
@@ -90,14 +91,16 @@ const pageSize = 1000
 // List returns the images that fit the filter, in the server's order: oldest
 // first, unless a sort is given. Without a limit in the filter all pages are
 // fetched; with one, a single request is made. Filters that would stop the
-// server are refused before anything is sent (spec imgapi.md section 16).
+// server are refused before anything is sent (spec imgapi.md section 16). A list
+// of more than 200,000 images or 256 MiB is an error.
 func (c *Client) List(ctx context.Context, filter url.Values) ([]*imgmanifest.Manifest, error) {
 	if err := checkFilter(filter); err != nil {
 		return nil, err
 	}
 	query := c.channelQuery()
 	maps.Copy(query, filter)
-	page, err := c.page(ctx, query)
+	room := listRoom{maxImages, maxList}
+	page, err := c.page(ctx, query, &room)
 	if err != nil || len(page) < pageSize || filter.Has("limit") {
 		return page, err
 	}
@@ -110,7 +113,7 @@ func (c *Client) List(ctx context.Context, filter url.Values) ([]*imgmanifest.Ma
 	for len(page) >= pageSize {
 		marker := all[len(all)-1].UUID()
 		query.Set("marker", marker)
-		if page, err = c.page(ctx, query); err != nil {
+		if page, err = c.page(ctx, query, &room); err != nil {
 			return nil, err
 		}
 		fresh := 0
@@ -129,20 +132,41 @@ func (c *Client) List(ctx context.Context, filter url.Values) ([]*imgmanifest.Ma
 	return all, nil
 }
 
-func (c *Client) page(ctx context.Context, query url.Values) ([]*imgmanifest.Manifest, error) {
+// listRoom is what the pages of a list may still have.
+type listRoom struct {
+	images int
+	bytes  int64
+}
+
+func (c *Client) page(ctx context.Context, query url.Values, room *listRoom) ([]*imgmanifest.Manifest, error) {
 	r := request{method: http.MethodGet, path: "/images", query: query, what: "list images"}
 	body, err := c.getJSON(ctx, r, maxList)
 	if err != nil {
 		return nil, err
 	}
-	var list []*imgmanifest.Manifest
-	if err := json.Unmarshal(body, &list); err != nil {
-		return nil, c.wrap(r, fmt.Errorf("answer is not a list of images: %w", err))
+	if room.bytes -= int64(len(body)); room.bytes < 0 {
+		return nil, c.wrap(r, fmt.Errorf("list of more than %d bytes", maxList))
 	}
-	for i, m := range list {
-		if m == nil {
-			return nil, c.wrap(r, fmt.Errorf("entry %d of the answer is null", i))
+	// One by one, so that no more are made than there is room for.
+	d := json.NewDecoder(bytes.NewReader(body))
+	list := []*imgmanifest.Manifest{}
+	if start, err := d.Token(); start == nil && err == nil {
+		return list, nil
+	} else if start != json.Delim('[') {
+		return nil, c.wrap(r, fmt.Errorf("answer is not a list of images: %s", rest.Excerpt(body)))
+	}
+	for ; d.More(); room.images-- {
+		if room.images == 0 {
+			return nil, c.wrap(r, fmt.Errorf("list of more than %d images", maxImages))
 		}
+		var m *imgmanifest.Manifest
+		if err := d.Decode(&m); err != nil {
+			return nil, c.wrap(r, fmt.Errorf("answer is not a list of images: %w", err))
+		}
+		if m == nil {
+			return nil, c.wrap(r, fmt.Errorf("entry %d of the answer is null", len(list)))
+		}
+		list = append(list, m)
 	}
 	return list, nil
 }

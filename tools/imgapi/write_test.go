@@ -427,6 +427,29 @@ func TestFromURL(t *testing.T) {
 	if err != nil || m.State() != "active" || slow.left != 0 {
 		t.Errorf("late: %v", err)
 	}
+	// Each attempt has an address of its own.
+	faults.Add(sandbox.Fault{Path: "/images/*/file/from-url", Reset: true, Times: 2})
+	renewed := content("?signature=old")
+	asked := 0
+	renewed.Renew = func() (string, error) {
+		if asked++; asked < 3 {
+			return objects.URL + "/x.zfs.gz?signature=old", nil
+		}
+		return objects.URL + "/x.zfs.gz?signature=secret", nil
+	}
+	m, err = c.Publish(ctx, imgapi.Publication{Manifest: manifestOf(t, 9, ""), File: renewed})
+	if err != nil || m.State() != "active" || asked != 3 {
+		t.Errorf("renewed: %v, %d addresses", err, asked)
+	}
+	faults.Clear()
+	renewed.Renew = func() (string, error) { return "http://h.test/x?signature=secret", nil }
+	_, err = c.Publish(ctx, imgapi.Publication{Manifest: manifestOf(t, 10, ""), File: renewed})
+	if fault.KindOf(err) != fault.Usage || strings.Contains(err.Error(), "secret") {
+		t.Errorf("renewed to no https: address: %v", err)
+	}
+	if _, err := c.In("*").Get(ctx, uuidOf(10)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without an address: %v", err)
+	}
 	// A server that repeats the address.
 	faults.Add(sandbox.Fault{Path: "/images/*/file/from-url", Status: 422, Body: `{"code":"InvalidParameter","message":"bad file_url: https://h.test/x?a=1&signature=secret",` +
 		`"errors":[{"field":"file_url","code":"Invalid","message":"a=1\\u0026signature=secret"}]}`})

@@ -29,6 +29,10 @@ type Content struct {
 	Open func() (io.ReadCloser, error) // from the beginning, once for each attempt
 	URL  string                        // https:, fetched by the server; may hold a signature, is in no message
 
+	// Renew returns an address in URL's place for one attempt, where addresses are
+	// good for a while only; nil: URL is good for all.
+	Renew func() (string, error)
+
 	// Wait is how long to wait for a file whose transfer from the URL may be
 	// under way, though the answer got lost; 0 is an hour, the server's limit.
 	Wait time.Duration
@@ -38,7 +42,7 @@ type Content struct {
 
 func (f *Content) check(uuid string) error {
 	bad := func(format string, args ...any) error {
-		return fault.Usage.Errorf("file of image %s: %s", uuid, fmt.Sprintf(format, args...))
+		return fault.Usage.Errorf("file of image %s: %w", uuid, fmt.Errorf(format, args...))
 	}
 	switch {
 	case !slices.Contains(imgmanifest.Compressions(), f.Compression):
@@ -55,11 +59,30 @@ func (f *Content) check(uuid string) error {
 		return bad("%d bytes, the server takes %d", f.Size, int64(MaxFile))
 	}
 	if f.URL != "" {
-		if u, err := url.Parse(f.URL); err != nil || u.Scheme != "https" || u.Host == "" {
-			return bad("the server fetches https: addresses only")
+		if err := checkAddress(f.URL); err != nil {
+			return bad("%w", err)
 		}
 	}
 	return nil
+}
+
+func checkAddress(s string) error {
+	if u, err := url.Parse(s); err != nil || u.Scheme != "https" || u.Host == "" {
+		return errors.New("the server fetches https: addresses only")
+	}
+	return nil
+}
+
+// address is where the server is told to fetch the file from, this time.
+func (f *Content) address() (string, error) {
+	if f.Renew == nil {
+		return f.URL, nil
+	}
+	s, err := f.Renew()
+	if err != nil {
+		return "", err
+	}
+	return s, checkAddress(s)
 }
 
 // is says whether the image has the file already.
@@ -120,16 +143,20 @@ func (c *Client) AddFile(ctx context.Context, uuid string, f Content) (*imgmanif
 // image is looked at until the file is there. Where the connection broke, the
 // server may never have begun, so after a while the request is made again.
 func (c *Client) fromURL(ctx context.Context, uuid string, r request, f Content) (*imgmanifest.Manifest, error) {
-	ch, err := jsonChange(r, map[string]string{"file_url": f.URL})
-	if err != nil {
-		return nil, c.wrap(r, err)
-	}
-	ch.secret = f.URL
 	left := f.Wait
 	if left == 0 {
 		left = time.Hour
 	}
 	for attempt := 0; ; attempt++ {
+		address, err := f.address()
+		if err != nil {
+			return nil, fault.Usage.Wrap(fmt.Errorf("file of image %s: %w", uuid, err))
+		}
+		ch, err := jsonChange(r, map[string]string{"file_url": address})
+		if err != nil {
+			return nil, c.wrap(r, err)
+		}
+		ch.secret = address
 		m, err := c.manifest(ctx, ch, uuid)
 		if err == nil || !errors.Is(err, ErrUnknown) || f.SHA1 == "" {
 			return m, err

@@ -180,7 +180,8 @@ type signer interface {
 	Presign(name string, lifetime time.Duration) (string, error)
 }
 
-// lifetime of signed addresses: the server may take an hour for a transfer.
+// lifetime of a signed address, made for one attempt to transfer one file: the
+// server may take an hour for it.
 const lifetime = 2 * time.Hour
 
 var suffixes = []struct{ suffix, compression string }{
@@ -251,12 +252,13 @@ func FromUpload(store bits.Store, res *bits.Result, log Log) ([]Image, error) {
 			return nil, err
 		}
 		if s, ok := store.(signer); ok {
-			u, err := s.Presign(image.As, lifetime)
+			presign := func() (string, error) { return s.Presign(image.As, lifetime) }
+			u, err := presign()
 			if err != nil {
 				return nil, err
 			}
 			if strings.HasPrefix(u, "https:") {
-				content.Open, content.URL = nil, u
+				content.Open, content.URL, content.Renew = nil, u, presign
 			}
 		}
 		images = append(images, Image{m, content})

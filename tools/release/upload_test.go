@@ -2,11 +2,13 @@ package release_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/bits"
 	"github.com/TritonDataCenter/engbld/tools/fault"
@@ -62,5 +64,44 @@ func TestPromises(t *testing.T) {
 				t.Errorf("stored already: %v", err)
 			}
 		})
+	}
+}
+
+// signing is a store whose addresses are good for one use.
+type signing struct {
+	bits.Store
+	n int
+}
+
+func (s *signing) Presign(name string, _ time.Duration) (string, error) {
+	s.n++
+	return fmt.Sprintf("https://objects.test/%s?signature=%d", name, s.n), nil
+}
+
+// An address is signed when it is about to be used: before it, there may be hours of
+// other images and lost attempts.
+func TestSignedForEachAttempt(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "i.imgmanifest"), image(t, 1, 0, "").Manifest.Encode(), 0o644),
+		os.WriteFile(filepath.Join(dir, "i.zfs.gz"), []byte("file of image 1"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	store := &signing{Store: bits.OpenDir(t.TempDir())}
+	res, err := bits.Upload(t.Context(), store, bits.Request{Branch: "main", Name: "comp", Dir: dir, Stamp: "s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	images, err := release.FromUpload(store, res, release.Log{})
+	if err != nil || len(images) != 1 || images[0].File.Renew == nil {
+		t.Fatalf("%+v, %v", images, err)
+	}
+	last := images[0].File.URL
+	for range 2 {
+		next, err := images[0].File.Renew()
+		if err != nil || next == last || !strings.HasPrefix(next, "https://objects.test/s/i.zfs.gz?") {
+			t.Errorf("%s after %s, %v", next, last, err)
+		}
+		last = next
 	}
 }

@@ -50,7 +50,7 @@ func AuditTree(ctx context.Context, root *fstree.Tree, opts Options, now time.Ti
 	if err != nil {
 		return nil, err
 	}
-	list, err := audit.Parse(raw, audit.ParseOptions{})
+	list, err := audit.Parse(ctx, raw, audit.ParseOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("vulnerability list %s: %w", report.List, err)
 	}
@@ -60,7 +60,7 @@ func AuditTree(ctx context.Context, root *fstree.Tree, opts Options, now time.Ti
 	}
 	names := db.Names()
 	report.Packages = len(names)
-	findings, err := list.Audit(names, audit.Options{IgnoreURLs: conf.IgnoreURLs, SkipEOL: !conf.CheckEndOfLife, EOLPage: opts.EOLPage})
+	findings, err := list.Audit(ctx, names, audit.Options{IgnoreURLs: conf.IgnoreURLs, SkipEOL: !conf.CheckEndOfLife, EOLPage: opts.EOLPage})
 	if err != nil {
 		return nil, fmt.Errorf("vulnerability list %s: %w", report.List, err)
 	}

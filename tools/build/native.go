@@ -246,11 +246,11 @@ func (n *onZFS) judge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	list, err := audit.Parse(raw, audit.ParseOptions{})
+	list, err := audit.Parse(ctx, raw, audit.ParseOptions{})
 	if err != nil {
 		return fmt.Errorf("vulnerability list: %w", err)
 	}
-	findings, err := list.Audit(n.installed, audit.Options{IgnoreURLs: conf.IgnoreURLs, SkipEOL: !conf.CheckEndOfLife, EOLPage: n.opts.EOLPage})
+	findings, err := list.Audit(ctx, n.installed, audit.Options{IgnoreURLs: conf.IgnoreURLs, SkipEOL: !conf.CheckEndOfLife, EOLPage: n.opts.EOLPage})
 	if err != nil {
 		return fmt.Errorf("vulnerability list: %w", err)
 	}

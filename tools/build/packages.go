@@ -164,7 +164,7 @@ func (k *packages) audit(ctx context.Context, p *portable) (raw []byte, findings
 		return nil, nil, err
 	}
 	p.vuln = &lock.File{URL: redact.Address(url), Size: int64(len(raw)), SHA256: fmt.Sprintf("%x", sha256.Sum256(raw))}
-	list, err := audit.Parse(raw, audit.ParseOptions{})
+	list, err := audit.Parse(ctx, raw, audit.ParseOptions{})
 	if err != nil {
 		return nil, nil, fmt.Errorf("vulnerability list %s: %w", redact.Address(url), err)
 	}
@@ -180,7 +180,7 @@ func (k *packages) audit(ctx context.Context, p *portable) (raw []byte, findings
 	if err != nil {
 		return nil, nil, err
 	}
-	findings, err = list.Audit(db.Names(), audit.Options{
+	findings, err = list.Audit(ctx, db.Names(), audit.Options{
 		IgnoreURLs: p.conf.IgnoreURLs, SkipEOL: !p.conf.CheckEndOfLife, EOLPage: p.opts.EOLPage,
 	})
 	if err != nil {

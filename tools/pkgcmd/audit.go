@@ -83,7 +83,7 @@ func (c *commands) audit(ctx context.Context, t *target, o auditOptions, pattern
 	if err != nil {
 		return err
 	}
-	list, err := audit.Parse(raw, t.signature(o.signed))
+	list, err := audit.Parse(ctx, raw, t.signature(o.signed))
 	if err != nil {
 		return fmt.Errorf("vulnerability list %s: %w", from, err)
 	}
@@ -96,10 +96,13 @@ func (c *commands) audit(ctx context.Context, t *target, o auditOptions, pattern
 			c.Warnf("no package %q is installed in %s", p, t.name)
 		}
 	}
-	found, err := list.Audit(installed, audit.Options{
+	found, err := list.Audit(ctx, installed, audit.Options{
 		IgnoreURLs: append(o.ignore, t.conf.IgnoreURLs...), SkipEOL: !t.conf.CheckEndOfLife && o.class != "eol",
 		Class: o.class, EOLPage: page, Patterns: patterns,
 	})
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil {
 		return fault.Usage.Errorf("vulnerability list %s: %w", from, err)
 	}

@@ -3,16 +3,25 @@
 // section 11).
 //
 // The list is fetched elsewhere; it is stored as it came, compressed or not.
-// Limits: 64 MiB of text, 1048576 entries, lines of 4096 bytes.
+// Limits: 64 MiB of text, 1048576 entries, lines of 4096 bytes, patterns of 1024,
+// 131072 findings, and 33554432 steps (version.Budget) for all patterns, which is
+// a hundred times what the published list takes.
 package audit
 
 import (
-	"slices"
+	"context"
+	"fmt"
 
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/version"
 )
 
 const classEOL = "eol"
+
+const (
+	maxSteps    = 1 << 25 // of all patterns when they are read, and for each package
+	maxFindings = 1 << 17
+	checkEvery  = 1024 // entries between two looks at the context
+)
 
 // Vulnerability is one entry of the list.
 type Vulnerability struct {
@@ -25,7 +34,7 @@ type Vulnerability struct {
 type List struct {
 	Entries  []Vulnerability // in the file's order
 	Verified bool            // its signature was checked
-	Warnings []string
+	Warnings []string        // the first hundred, and how many more there are
 }
 
 // Options limit and shape an audit. The zero value is what pkg_admin does when
@@ -55,9 +64,10 @@ func (f Finding) String() string {
 
 // Audit returns a finding for each installed package (in the order given) and
 // each entry (in the file's order) that names it. A pattern that cannot be read
-// is an error.
-func (l *List) Audit(installed []string, opts Options) ([]Finding, error) {
+// is an error, and so is a list whose patterns take too long.
+func (l *List) Audit(ctx context.Context, installed []string, opts Options) ([]Finding, error) {
 	var found []Finding
+	entries := l.entries(&opts)
 	for _, pkg := range installed {
 		ok, err := selected(pkg, opts.Patterns)
 		if err != nil {
@@ -66,12 +76,12 @@ func (l *List) Audit(installed []string, opts Options) ([]Finding, error) {
 		if !ok {
 			continue
 		}
-		for _, v := range l.Entries {
-			if slices.Contains(opts.IgnoreURLs, v.URL) || (opts.Class != "" && v.Class != opts.Class) ||
-				(v.Class == classEOL && opts.SkipEOL) {
-				continue
+		budget := version.NewBudget(maxSteps)
+		for i, v := range entries {
+			if i%checkEvery == 0 && ctx.Err() != nil {
+				return nil, ctx.Err()
 			}
-			ok, err := version.Match(v.Pattern, pkg)
+			ok, err := budget.Match(v.Pattern, pkg)
 			if err != nil {
 				return nil, err
 			}
@@ -82,10 +92,27 @@ func (l *List) Audit(installed []string, opts Options) ([]Finding, error) {
 			if v.Class == classEOL {
 				f.Page = opts.EOLPage
 			}
-			found = append(found, f)
+			if found = append(found, f); len(found) > maxFindings {
+				return nil, fmt.Errorf("over %d findings", maxFindings)
+			}
 		}
 	}
 	return found, nil
+}
+
+// entries are those that the options leave.
+func (l *List) entries(opts *Options) []Vulnerability {
+	ignored := map[string]bool{}
+	for _, url := range opts.IgnoreURLs {
+		ignored[url] = true
+	}
+	left := make([]Vulnerability, 0, len(l.Entries))
+	for _, v := range l.Entries {
+		if !ignored[v.URL] && (opts.Class == "" || v.Class == opts.Class) && (v.Class != classEOL || !opts.SkipEOL) {
+			left = append(left, v)
+		}
+	}
+	return left
 }
 
 func selected(pkg string, patterns []string) (bool, error) {

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha1"
 	"crypto/sha512"
 	"encoding/hex"
@@ -23,6 +24,9 @@ const (
 	maxText    = 64 << 20 // the published list has some 5 MiB
 	maxEntries = 1 << 20
 	maxLine    = 4096
+	maxPattern = 1024 // bytes; the longest published have less than 200
+
+	maxWarnings = 100
 
 	pgpStart   = "-----BEGIN PGP SIGNED MESSAGE-----"
 	pgpEnd     = "-----BEGIN PGP SIGNATURE-----"
@@ -44,19 +48,22 @@ type ParseOptions struct {
 // or not. A missing or bad signature that was asked for is a fault.Policy,
 // everything else wrong with the list a fault.Network: it came so. Errors do not
 // say which list; the caller knows.
-func Parse(raw []byte, opts ParseOptions) (*List, error) {
+func Parse(ctx context.Context, raw []byte, opts ParseOptions) (*List, error) {
 	text, err := sniff.All(bytes.NewReader(raw), maxText)
 	if err != nil {
 		return nil, fault.Network.Wrap(err)
 	}
-	l, err := parse(text, &opts)
+	l, err := parse(ctx, text, &opts)
+	if err != nil && ctx.Err() != nil {
+		return nil, err
+	}
 	if err != nil {
 		return nil, fault.Network.Wrap(err)
 	}
 	return l, nil
 }
 
-func parse(text []byte, opts *ParseOptions) (*List, error) {
+func parse(ctx context.Context, text []byte, opts *ParseOptions) (*List, error) {
 	switch {
 	case bytes.IndexByte(text, 0) >= 0:
 		return nil, errors.New("it has a NUL byte")
@@ -70,14 +77,17 @@ func parse(text []byte, opts *ParseOptions) (*List, error) {
 		}
 		l.Verified = true
 	}
-	r := &reader{list: l, rest: string(text), sums: map[string]*checksum{
+	r := &reader{list: l, rest: string(text), budget: version.NewBudget(maxSteps), sums: map[string]*checksum{
 		"SHA512": {hash: sha512.New()}, "SHA1": {hash: sha1.New()},
 	}}
 	if err := r.head(); err != nil {
 		return nil, err
 	}
-	if err := r.body(); err != nil {
+	if err := r.body(ctx); err != nil {
 		return nil, err
+	}
+	if r.more > 0 {
+		l.Warnings = append(l.Warnings, fmt.Sprintf("and %d more such lines", r.more))
 	}
 	for _, name := range []string{"SHA1", "SHA512"} { // in this order, to say the same always
 		c := r.sums[name]
@@ -115,6 +125,8 @@ type reader struct {
 	rest   string
 	number int
 	signed bool
+	more   int // warnings that are only counted
+	budget *version.Budget
 	sums   map[string]*checksum
 }
 
@@ -167,8 +179,11 @@ func (r *reader) head() error {
 	}
 }
 
-func (r *reader) body() error {
+func (r *reader) body(ctx context.Context) error {
 	for {
+		if r.number%checkEvery == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
 		line, ok, err := r.next()
 		if err != nil || !ok {
 			return err
@@ -198,6 +213,10 @@ func (r *reader) checksum(line string) error {
 	c := r.sums[strings.ToUpper(fields[1])]
 	switch {
 	case c == nil:
+		if len(r.list.Warnings) >= maxWarnings {
+			r.more++
+			break
+		}
 		r.list.Warnings = append(r.list.Warnings, fmt.Sprintf("line %d: checksum of an unknown kind, %.40q", r.number, fields[1]))
 	case c.want != "" && !strings.EqualFold(c.want, fields[2]):
 		return fmt.Errorf("a second %s checksum", fields[1])
@@ -215,8 +234,11 @@ func (r *reader) entry(line string) error {
 	if len(r.list.Entries) >= maxEntries {
 		return fmt.Errorf("over %d entries", maxEntries)
 	}
+	if len(fields[0]) > maxPattern {
+		return fmt.Errorf("the pattern %.80q has over %d bytes", fields[0], maxPattern)
+	}
 	// Patterns are read when they are first used; a bad one is found here.
-	if _, err := version.Match(fields[0], "-"); err != nil {
+	if _, err := r.budget.Match(fields[0], "-"); err != nil {
 		return err
 	}
 	r.list.Entries = append(r.list.Entries, Vulnerability{fields[0], fields[1], fields[2]})

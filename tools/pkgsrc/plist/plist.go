@@ -16,6 +16,8 @@ const (
 	maxSize    = 16 << 20
 	maxEntries = 1 << 18
 	maxLine    = 4096
+
+	maxWarnings = 100
 )
 
 // Kind is what an entry is.
@@ -84,7 +86,14 @@ type Entry struct {
 // List is a packing list in its own order.
 type List struct {
 	Entries  []Entry
-	Warnings []string // unknown commands and the like, one text each, with line numbers
+	Warnings []string // unknown commands, one text each, with line numbers; after a hundred how many more
+}
+
+// parser remembers what of the lines so far decides about the next one.
+type parser struct {
+	*List
+	cwd, prefix bool // a first @cwd was there, and says something
+	more        int  // warnings that are only counted
 }
 
 // Parse reads a packing list. A missing @name, a first file before any @cwd,
@@ -97,6 +106,7 @@ func Parse(raw []byte) (*List, error) {
 		return nil, errors.New("packing list has a NUL byte")
 	}
 	l := &List{}
+	p := parser{List: l}
 	number := 0
 	for line := range strings.SplitSeq(string(raw), "\n") {
 		number++
@@ -107,38 +117,48 @@ func Parse(raw []byte) (*List, error) {
 		if len(line) > maxLine || len(l.Entries) >= maxEntries {
 			return nil, fmt.Errorf("packing list line %d: over %d bytes or %d entries", number, maxLine, maxEntries)
 		}
-		if err := l.add(line, number); err != nil {
+		if err := p.add(line, number); err != nil {
 			return nil, fmt.Errorf("packing list line %d: %w", number, err)
 		}
 	}
 	if l.Name() == "" {
 		return nil, errors.New("packing list has no @name")
 	}
+	if p.more > 0 {
+		l.Warnings = append(l.Warnings, fmt.Sprintf("packing list: and %d more unknown commands", p.more))
+	}
 	return l, nil
 }
 
 const blanks = " \t\r\v\f"
 
-func (l *List) add(line string, number int) error {
+func (p *parser) add(line string, number int) error {
 	e := Entry{Kind: File, Arg: line, Line: number}
 	if line[0] == '@' {
 		var ok bool
 		if e.Kind, e.Arg, ok = command(line); !ok {
-			l.Warnings = append(l.Warnings, fmt.Sprintf("packing list line %d: unknown command %.80q", number, line))
+			if len(p.Warnings) >= maxWarnings {
+				p.more++
+				return nil
+			}
+			p.Warnings = append(p.Warnings, fmt.Sprintf("packing list line %d: unknown command %.80q", number, line))
 			return nil
 		}
 	}
-	if n := len(l.Entries); n > 0 {
-		last := &l.Entries[n-1]
+	if n := len(p.Entries); n > 0 {
+		last := &p.Entries[n-1]
 		e.Ignored = last.Kind == Ignore && !last.Ignored
 		if e.Kind == Comment && last.Kind == File {
 			last.record(e.Arg)
 		}
 	}
-	if e.Kind == File && !e.Ignored && l.Prefix() == "" {
+	if e.Kind == File && !e.Ignored && !p.prefix {
 		return fmt.Errorf("file %.80q before any @cwd", line)
 	}
-	l.Entries = append(l.Entries, e)
+	if e.Kind == Cwd && !e.Ignored && !p.cwd {
+		p.cwd, p.prefix = true, e.Arg != ""
+	}
+	p.Entries = append(p.Entries, e)
 	return nil
 }
 

@@ -107,6 +107,8 @@ func TestParseRefuses(t *testing.T) {
 		"empty":         {"", "no @name"},
 		"no name":       {"@cwd /\n", "no @name"},
 		"file first":    {"@name a-1\nbin/a\n", `line 2: file "bin/a" before any @cwd`},
+		"empty cwd":     {"@cwd\n@cwd /\n@name a-1\nbin/a\n", `line 4: file "bin/a" before any @cwd`},
+		"ignored cwd":   {"@ignore\n@cwd /\n@name a-1\nbin/a\n", `line 4: file "bin/a" before any @cwd`},
 		"NUL":           {"@cwd /\n@name a-1\n\x00", "NUL"},
 		"long line":     {"@cwd /\n@name a-1\n" + strings.Repeat("x", maxLine+1), "line 3"},
 		"many entries":  {"@cwd /\n@name a-1\n" + strings.Repeat("x\n", maxEntries), "entries"},
@@ -115,6 +117,26 @@ func TestParseRefuses(t *testing.T) {
 		if _, err := Parse([]byte(tt.in)); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
+	}
+}
+
+// TestParseLinear reads lists of the greatest size: a prefix that comes late, and
+// nothing but unknown commands.
+func TestParseLinear(t *testing.T) {
+	t.Parallel()
+	const n = maxEntries / 2
+	l, err := Parse([]byte("@name a-1\n" + strings.Repeat("@mode\n", n-2) + "@cwd /\n" + strings.Repeat("x\n", n)))
+	if err != nil || len(l.Entries) != 2*n || l.Prefix() != "/" {
+		t.Errorf("late @cwd: %v", err)
+	}
+	const unknown = 5_000_000
+	l, err = Parse([]byte("@name a-1\n" + strings.Repeat("@z\n", unknown)))
+	if err != nil || len(l.Warnings) != maxWarnings+1 ||
+		l.Warnings[maxWarnings] != fmt.Sprintf("packing list: and %d more unknown commands", unknown-maxWarnings) {
+		t.Errorf("unknown commands: %v, %d warnings", err, len(l.Warnings))
+	}
+	if l, err = Parse([]byte("@name a-1\n" + strings.Repeat("@z\n", maxWarnings))); err != nil || len(l.Warnings) != maxWarnings {
+		t.Errorf("as many as are kept: %v, %d warnings", err, len(l.Warnings))
 	}
 }
 
@@ -135,6 +157,7 @@ func TestExpand(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(readList(f, "coreutils.contents"))
 	f.Add(readList(f, "execdemo.contents"))
+	f.Add([]byte("@name a-1\n@mode\n@mode\n@cwd /\nx\n@z\n@z\nx\n"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		l, err := Parse(raw)
 		if err != nil {

@@ -8,7 +8,7 @@ var order = [][]string{
 	{"tools/newfile"},
 	{ // what knows nothing of the others
 		"images", "tools/bounded", "tools/finding", "tools/fstree", "tools/gunzip", "tools/owned",
-		"tools/pkgsrc/plist", "tools/pkgsrc/version", "tools/plan", "tools/process", "tools/rest", "tools/sandbox/loopback", "tools/stamp",
+		"tools/pkgsrc/plist", "tools/pkgsrc/version", "tools/plan", "tools/process", "tools/rest", "tools/sandbox/loopback", "tools/stamp", "tools/unxz",
 	},
 	{ // single formats, and tools without any
 		"tools/bits", "tools/fetch", "tools/flavor", "tools/imagefile", "tools/imgmanifest", "tools/makefile", "tools/native",

@@ -2,7 +2,8 @@
 // knows: gzip, bzip2, xz, none (spec imgapi.md section 6).
 //
 // Concatenated gzip, bzip2 and xz parts are read as one; anything else after
-// the end is an error. Whoever reads bounds the output.
+// the end is an error. Whoever reads bounds the output; memory is bounded here,
+// by gzip's and bzip2's forms and package unxz.
 package imagefile
 
 import (
@@ -12,7 +13,7 @@ import (
 	"io"
 
 	"github.com/TritonDataCenter/engbld/tools/gunzip"
-	"github.com/ulikunitz/xz"
+	"github.com/TritonDataCenter/engbld/tools/unxz"
 )
 
 // NewReader reads the content of an image file. Unknown compressions are an
@@ -28,7 +29,7 @@ func NewReader(r io.Reader, compression string) (io.Reader, error) {
 	case "bzip2":
 		return named{bzip2.NewReader(bufio.NewReaderSize(r, 1<<20)), "bzip2"}, nil
 	case "xz":
-		z, err := xz.NewReader(bufio.NewReaderSize(r, 1<<20))
+		z, err := unxz.NewReader(bufio.NewReaderSize(r, 1<<20))
 		if err != nil {
 			return nil, fmt.Errorf("xz: %w", unexpected(err))
 		}

@@ -50,6 +50,7 @@ func TestReader(t *testing.T) {
 		{"gzip, empty", "gzip", "", "", "gzip: unexpected EOF"},
 		{"gzip, other", "gzip", xz, "", "gzip:"},
 		{"xz", "xz", xz, "hello", ""},
+		{"xz, huge window", "xz", xz[:16] + "\x28" + xz[17:], "", "xz: needs a window of 4294967296 bytes, at most 268435456 are used"},
 		{"xz, cut", "xz", xz[:40], "", "xz:"},
 		{"xz, empty", "xz", "", "", "xz: unexpected EOF"},
 		{"bzip2", "bzip2", bz, "hello", ""},

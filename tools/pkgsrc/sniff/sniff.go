@@ -4,24 +4,23 @@
 //
 // It reads gzip, bzip2, xz, zstd, and anything else as it is. How many bytes
 // come out is for the caller to bound; memory is bounded here: a window of at
-// most 256 MiB, for xz as far as the first block says it.
+// most 256 MiB.
 package sniff
 
 import (
 	"bufio"
 	"bytes"
 	"compress/bzip2"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/TritonDataCenter/engbld/tools/gunzip"
+	"github.com/TritonDataCenter/engbld/tools/unxz"
 	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
 )
 
-const maxWindow = 256 << 20 // xz -9 needs 64 MiB, zstd --ultra -22 128 MiB
+const maxWindow = unxz.MaxWindow // zstd --ultra -22 needs 128 MiB
 
 // Form is how data is compressed.
 type Form uint8
@@ -129,53 +128,9 @@ func noEOF(err error) error {
 }
 
 func openXZ(b *bufio.Reader) (io.ReadCloser, error) {
-	// The library takes the window's size from the data, up to 4 GiB.
-	head, err := b.Peek(12 + 1024)
-	if err != nil && err != io.EOF {
-		return nil, err
-	}
-	if w := xzWindow(head); w > maxWindow {
-		return nil, fmt.Errorf("needs a window of %d bytes, at most %d are used", w, maxWindow)
-	}
-	r, err := xz.NewReader(b)
+	r, err := unxz.NewReader(b)
 	if err != nil {
 		return nil, err
 	}
 	return io.NopCloser(r), nil
-}
-
-// xzWindow returns the dictionary size of the first block, 0 where it cannot be
-// told (.xz file format 1.1.0, sections 3.1 and 5.3.1).
-func xzWindow(head []byte) uint64 {
-	if len(head) < 14 || head[12] == 0 {
-		return 0
-	}
-	block := head[12:min(len(head), 12+(int(head[12])+1)*4)]
-	flags, rest := block[1], block[2:]
-	for _, present := range []byte{0x40, 0x80} { // compressed, uncompressed size
-		if flags&present != 0 {
-			_, n := binary.Uvarint(rest)
-			if n <= 0 {
-				return 0
-			}
-			rest = rest[n:]
-		}
-	}
-	for range int(flags&3) + 1 {
-		id, n := binary.Uvarint(rest)
-		if n <= 0 {
-			return 0
-		}
-		size, m := binary.Uvarint(rest[n:])
-		if m <= 0 || size > uint64(len(rest)-n-m) {
-			return 0
-		}
-		props := rest[n+m:]
-		if id == 0x21 && size == 1 {
-			bits := props[0] & 0x3f
-			return uint64(2|bits&1) << (bits/2 + 11)
-		}
-		rest = props[size:]
-	}
-	return 0
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/TritonDataCenter/engbld/tools/buildenv"
 	"github.com/TritonDataCenter/engbld/tools/component"
+	"github.com/TritonDataCenter/engbld/tools/rest"
 	"github.com/spf13/cobra"
 )
 
@@ -40,11 +41,11 @@ func reach(ctx context.Context, url string) (time.Time, error) {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return time.Time{}, err
+		return time.Time{}, rest.Plain(err)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return time.Time{}, err
+		return time.Time{}, rest.Plain(err)
 	}
 	resp.Body.Close()
 	when, err := http.ParseTime(resp.Header.Get("Date"))

@@ -18,6 +18,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/audit"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/pkgdb"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/repository"
+	"github.com/TritonDataCenter/engbld/tools/redact"
 )
 
 // onZFS builds in a mounted clone of the base image, with the tools the image
@@ -278,7 +279,7 @@ func (n *onZFS) config(ctx context.Context) (*pkgdb.Config, error) {
 
 // tool runs one of the image's package tools and shows what it writes.
 func (n *onZFS) tool(ctx context.Context, args ...string) error {
-	out := &native.Lines{Line: func(l string) { n.opts.Story.Infof("%s", l) }}
+	out := &native.Lines{Line: func(l string) { n.opts.Story.Infof("%s", redact.Text(l)) }}
 	defer out.Flush()
 	return n.chroot(ctx, out, args...)
 }
@@ -291,7 +292,7 @@ func (n *onZFS) chroot(ctx context.Context, out io.Writer, args ...string) error
 	if err != nil {
 		return err
 	}
-	warn := &native.Lines{Line: func(l string) { n.opts.Story.Infof("%s", l) }}
+	warn := &native.Lines{Line: func(l string) { n.opts.Story.Infof("%s", redact.Text(l)) }}
 	defer warn.Flush()
 	return n.s.Chroot(ctx, env, out, warn, args...)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/finding"
+	"github.com/TritonDataCenter/engbld/tools/redact"
 	"github.com/TritonDataCenter/engbld/tools/ui"
 )
 
@@ -153,18 +154,19 @@ func (p *portable) servers(sandbox bool) {
 	}
 	for _, s := range p.opts.Servers {
 		date, err := p.opts.Reach(p.ctx, s.URL)
+		shown := redact.Address(s.URL)
 		if err != nil {
 			mend := fault.Hint(err)
 			if mend == "" {
 				mend = "ENGBLD_SANDBOX=true builds from made-up images and packages, without network;\nENGBLD_IMAGE_SOURCE=DIRECTORY takes base images from files"
 			}
-			p.report.Add(finding.Finding{Check: id, Verdict: finding.Fail, What: fmt.Sprintf("%s %s: %v", s.What, s.URL, err),
+			p.report.Add(finding.Finding{Check: id, Verdict: finding.Fail, What: fmt.Sprintf("%s %s: %v", s.What, shown, err),
 				Why: "what is not in the cache cannot be had", Mend: mend})
 			continue
 		}
-		p.report.Add(finding.Finding{Check: id, Verdict: finding.OK, What: s.What + " " + s.URL})
+		p.report.Add(finding.Finding{Check: id, Verdict: finding.OK, What: s.What + " " + shown})
 		if date.After(p.latest) {
-			p.latest, p.from, p.asked = date, s.URL, true
+			p.latest, p.from, p.asked = date, shown, true
 		}
 	}
 }

@@ -19,12 +19,12 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"net/url"
 	"sync"
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/redact"
+	"github.com/TritonDataCenter/engbld/tools/rest"
 )
 
 // ErrOffline is the cause of every failure of a Client that is Offline.
@@ -178,7 +178,7 @@ func (c *Client) get(ctx context.Context, address string, header http.Header) (*
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		cancel(nil)
-		return nil, final(plainError(err))
+		return nil, final(rest.Plain(err))
 	}
 	if req.URL.Scheme != "http" && req.URL.Scheme != "https" || req.URL.Host == "" {
 		cancel(nil)
@@ -249,15 +249,7 @@ func cause(ctx context.Context, err error) error {
 	if why := context.Cause(ctx); why != nil {
 		return why
 	}
-	return plainError(err)
-}
-
-func plainError(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		return u.Err
-	}
-	return err
+	return rest.Plain(err)
 }
 
 // body is an answer's body that ends the request when nothing comes for a while.

@@ -577,6 +577,28 @@ func TestProxiesOfTheEnvironment(t *testing.T) {
 	}
 }
 
+// Errors name the place, whatever else the address holds and the parser says.
+func TestSecretsStayOut(t *testing.T) {
+	t.Parallel()
+	odd := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", "https://ci:s3cret/s3cret@h.invalid/x?s3cret")
+		w.WriteHeader(http.StatusFound)
+	}))
+	defer odd.Close()
+	for address, want := range map[string]string{
+		"https://ci:s3cret/s3cret@h.invalid/x":       "https://h.invalid/x",
+		"https://ci:%zzs3cret@h.invalid/x":           "https://h.invalid/x",
+		"ci:s3cret@h.invalid/x":                      "h.invalid/x",
+		"http://s3cret@127.0.0.1:1/x?s3cret":         "http://127.0.0.1:1/x",
+		odd.URL + "/x?pwd=s3cret&code=s3cret#s3cret": odd.URL + "/x:",
+	} {
+		_, err := quickClient().GetBytes(context.Background(), address, 10)
+		if err == nil || strings.Contains(err.Error()+fault.Hint(err), "s3cret") || !strings.Contains(err.Error(), "fetching "+want) {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
 func TestCache(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testData(1000))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/TritonDataCenter/engbld/tools/imgapi"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+	"github.com/TritonDataCenter/engbld/tools/redact"
 	"github.com/TritonDataCenter/engbld/tools/release"
 )
 
@@ -101,7 +102,7 @@ func (a *app) printAdded(m *imgmanifest.Manifest, name string) error {
 		compression = files[0].Compression
 	}
 	if isURL(name) {
-		return a.print("Added file from url \"%s\" (compression \"%s\") to image %s", withoutQuery(name), compression, m.UUID())
+		return a.print("Added file from url \"%s\" (compression \"%s\") to image %s", redact.Address(name), compression, m.UUID())
 	}
 	return a.print("Added file \"%s\" (compression \"%s\") to image %s", name, compression, m.UUID())
 }
@@ -134,16 +135,6 @@ func isURL(s string) bool {
 	return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://")
 }
 
-// withoutQuery drops what may be a signature.
-func withoutQuery(s string) string {
-	u, err := url.Parse(s)
-	if err != nil {
-		return "(unreadable)"
-	}
-	u.RawQuery, u.Fragment, u.User = "", "", nil
-	return u.String()
-}
-
 // content describes the file of -f. The compression is that of -c, of the
 // manifest, or of the name's end; of an address without its query.
 func (a *app) content(m *imgmanifest.Manifest, name string) (imgapi.Content, error) {
@@ -163,7 +154,7 @@ func (a *app) content(m *imgmanifest.Manifest, name string) (imgapi.Content, err
 		compression = map[string]string{".gz": "gzip", ".tgz": "gzip", ".bz2": "bzip2", ".xz": "xz"}[path.Ext(base)]
 	}
 	if compression == "" {
-		return imgapi.Content{}, usagef("could not determine file compression of \"%s\": use -c", withoutQuery(name))
+		return imgapi.Content{}, usagef("could not determine file compression of \"%s\": use -c", redact.Address(name))
 	}
 	sha1 := strings.ToLower(a.flags.text("sha1"))
 	c := imgapi.Content{}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+	"github.com/TritonDataCenter/engbld/tools/redact"
 	"github.com/TritonDataCenter/engbld/tools/rest"
 )
 
@@ -70,10 +71,10 @@ type Client struct {
 func New(o Options) (*Client, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {
-		return nil, fault.Usage.Errorf("image server address %q is not a URL", rest.Redact(o.URL))
+		return nil, fault.Usage.Errorf("image server address %q is not a URL", redact.Address(o.URL))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fault.Usage.Errorf("image server address %q: http:// or https:// and a host expected", rest.Redact(o.URL))
+		return nil, fault.Usage.Errorf("image server address %q: http:// or https:// and a host expected", redact.Address(o.URL))
 	}
 	c := &Client{base: url.URL{Scheme: u.Scheme, Host: u.Host, User: u.User, Path: strings.TrimRight(u.Path, "/")}, opts: o}
 	c.channel = o.Channel
@@ -97,7 +98,7 @@ func New(o Options) (*Client, error) {
 }
 
 // Server returns the server's address without query and secrets, for messages.
-func (c *Client) Server() string { return c.base.Redacted() }
+func (c *Client) Server() string { return redact.Address(c.base.String()) }
 
 // Channel returns the channel requests are made in, "" for the server's
 // default one.

@@ -184,13 +184,19 @@ func hideAddress(err error, address string) {
 	if !errors.As(err, &e) {
 		return
 	}
+	var secrets []string
 	_, query, _ := strings.Cut(address, "?")
-	if query == "" {
-		return
+	if query != "" {
+		secrets = append(secrets, query)
+	}
+	if u, err := url.Parse(address); err == nil && u.User != nil {
+		secrets = append(secrets, u.User.String()+"@")
 	}
 	hide := func(s string) string {
-		for _, secret := range []string{query, strings.ReplaceAll(query, "&", `\u0026`), url.QueryEscape(query), html.EscapeString(query)} {
-			s = strings.ReplaceAll(s, secret, "…")
+		for _, secret := range secrets {
+			for _, secret := range []string{secret, strings.ReplaceAll(secret, "&", `\u0026`), url.QueryEscape(secret), html.EscapeString(secret)} {
+				s = strings.ReplaceAll(s, secret, "…")
+			}
 		}
 		if i := strings.Index(s, "signature"); i >= 0 && strings.Contains(query, "signature=") {
 			s = s[:i] + "…" // written in yet another way

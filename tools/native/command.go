@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/process"
+	"github.com/TritonDataCenter/engbld/tools/redact"
 )
 
 // Command is something done to the machine.
@@ -110,7 +111,7 @@ func (p *Programs) Run(ctx context.Context, c Command) error {
 	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		reason := last.String()
+		reason := redact.Text(last.String())
 		if s, ok := exit.Sys().(syscall.WaitStatus); ok && s.Signaled() {
 			reason = strings.TrimSpace(fmt.Sprintf("ended by signal %v: %s", s.Signal(), reason))
 		}

@@ -51,7 +51,11 @@ func cut(address string, login bool) string {
 	}
 	host := authority(rest)
 	bare := before == "" // HOST:PATH, as ssh has it, or an address without its scheme
-	if at := userEnd(rest, host, bare); at >= 0 {
+	at, ok := userEnd(rest, host, bare)
+	if !ok {
+		return before + "..."
+	}
+	if at >= 0 {
 		user, remote := rest[:at], rest[at+1:]
 		ssh = ssh || bare && strings.Contains(authority(remote), ":")
 		rest, host = remote, authority(remote)
@@ -79,24 +83,21 @@ func authority(rest string) string {
 
 // userEnd returns the index of the @ behind user name and password, -1 where
 // there is neither. Passwords hold any character, so the last one counts that
-// can be it.
-func userEnd(rest, host string, bare bool) int {
-	odd := port(host) >= 0 // "user:pass" of "user:pass/word@host"
+// can be it. It is not ok where that may be one of the query.
+func userEnd(rest, host string, bare bool) (at int, ok bool) {
+	remote := host[strings.LastIndexByte(host, '@')+1:]
+	odd := port(remote) >= 0 // "user:pass" of "user:pass/word@host"
 	if bare {
-		odd = strings.Contains(host, ":")
+		odd = strings.Contains(remote, ":")
 	}
-	switch at := strings.LastIndexByte(host, '@'); {
-	case at < 0 && !odd:
-		return -1
-	case at < 0, odd:
-		return strings.LastIndexByte(rest, '@')
-	default:
-		path := rest
-		if i := strings.IndexAny(rest, "?#"); i >= 0 {
-			path = rest[:i]
-		}
-		return strings.LastIndexByte(path, '@')
+	if !odd && remote == host {
+		return -1, true
 	}
+	path := rest
+	if i := strings.IndexAny(rest, "?#"); i >= 0 {
+		path = rest[:i]
+	}
+	return strings.LastIndexByte(path, '@'), !odd || !strings.Contains(rest[len(path):], "@")
 }
 
 // port returns where a port begins that is no number, -1 where it is one or where

@@ -1,13 +1,14 @@
 package redact
 
 import (
+	"os/exec"
 	"strings"
 	"testing"
 )
 
-func TestCut(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct{ in, address, repository string }{ // repository "": as address
+// Repository "" is as address.
+func addresses() []struct{ in, address, repository string } {
+	return []struct{ in, address, repository string }{
 		{"", "", ""},
 		{"https://example.invalid/x.git", "https://example.invalid/x.git", ""},
 		{"https://example.invalid:8080/a%20b/", "https://example.invalid:8080/a%20b/", ""},
@@ -23,7 +24,11 @@ func TestCut(t *testing.T) {
 		{"https://ci:s3cret@s3cret@example.invalid/x", "https://example.invalid/x", ""},
 		{"https://ci:s3cret/s3cret@example.invalid/x", "https://example.invalid/x", ""},
 		{"https://ci:p@s3cret/s3cret@example.invalid/x", "https://example.invalid/x", ""},
-		{"https://ci:p?s3cret#s3cret@example.invalid/x", "https://example.invalid/x", ""},
+		{"https://ci:p?s3cret#s3cret@example.invalid/x", "https://...", ""},
+		{"https://ci:s3cret@example.invalid/x?mail=a@s3cret", "https://example.invalid/x", ""},
+		{"https://ci:s3cret@example.invalid:bad/x?mail=a@s3cret", "https://...", ""},
+		{"ci:s3cret@example.invalid/x?mail=a@s3cret", "example.invalid/x", ""},
+		{"git@example.invalid:x?mail=a@s3cret", "...", ""},
 		{"https://ci:s3cret@[::1]:80/x", "https://[::1]:80/x", ""},
 		{"https://ci:s3cret", "https://ci:...", ""},
 		{"http://u:s3cret@h:bad/x", "http://h:.../x", ""},
@@ -54,7 +59,12 @@ func TestCut(t *testing.T) {
 		{"/some/a b@c?d#e", "/some/a b@c?d#e", ""},
 		{"../a@b", "../a@b", ""},
 		{"dist/agents", "dist/agents", ""},
-	} {
+	}
+}
+
+func TestCut(t *testing.T) {
+	t.Parallel()
+	for _, c := range addresses() {
 		if c.repository == "" {
 			c.repository = c.address
 		}
@@ -64,6 +74,40 @@ func TestCut(t *testing.T) {
 		if got := Repository(c.in); got != c.repository {
 			t.Errorf("Repository(%q) = %q, want %q", c.in, got, c.repository)
 		}
+	}
+}
+
+// The scripts' function cuts what ours does.
+func TestScript(t *testing.T) {
+	t.Parallel()
+	for _, shell := range []string{"dash", "ksh93", "ksh", "bash", "sh"} {
+		path, err := exec.LookPath(shell)
+		if err != nil {
+			continue
+		}
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			var in, want strings.Builder
+			for _, c := range addresses() {
+				in.WriteString(c.in + "\n")
+				want.WriteString(c.address + "\n")
+			}
+			cmd := exec.Command(path, "-c", `. ../redact.sh && while IFS= read -r a; do public "$a"; done`)
+			cmd.Stdin = strings.NewReader(in.String())
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, lines := strings.Split(string(out), "\n"), strings.Split(want.String(), "\n")
+			for i := range min(len(got), len(lines)) {
+				if got[i] != lines[i] {
+					t.Errorf("%q gives %q, want %q", addresses()[i].in, got[i], lines[i])
+				}
+			}
+			if len(got) != len(lines) {
+				t.Errorf("%d lines, want %d", len(got), len(lines))
+			}
+		})
 	}
 }
 
@@ -92,8 +136,10 @@ func FuzzAddress(f *testing.F) {
 				t.Errorf("Address(%q) = %q", a, Address(a))
 			}
 		}
-		if a := "https://h.invalid/x?" + s + "s3cret"; strings.Contains(Address(a), "s3cret") {
-			t.Errorf("Address(%q) = %q", a, Address(a))
+		for _, a := range []string{"https://h.invalid/x?" + s + "s3cret", "https://u:" + s + "@h.invalid/x?y=a@s3cret"} {
+			if strings.Contains(Address(a), "s3cret") {
+				t.Errorf("Address(%q) = %q", a, Address(a))
+			}
 		}
 		if once := Address("https://" + s); Address(once) != once {
 			t.Errorf("%q, then %q", once, Address(once))

@@ -9,7 +9,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
+
+	"github.com/TritonDataCenter/engbld/tools/redact"
 )
 
 // NewTransport returns a transport with proxies from the environment, connect as
@@ -53,13 +56,37 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Readable takes the address out of a transport's error (it may hold secrets,
-// and messages name the server already) and explains an empty reply.
-func Readable(err error) error {
+// Plain takes the address out of a transport's error: it may hold secrets, and
+// messages name the server already.
+func Plain(err error) error {
 	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err
+	if !errors.As(err, &u) {
+		return err
 	}
+	err = u.Err
+	if u.Op == "parse" {
+		return errors.New("not an address") // the parser repeats what it stumbled over
+	}
+	// The server's, or a proxy's.
+	text, _, _ := strings.Cut(err.Error(), `: parse "`)
+	if text = redact.Text(text); text != err.Error() {
+		return &plain{text, err}
+	}
+	return err
+}
+
+// plain is an error with another text.
+type plain struct {
+	text string
+	err  error
+}
+
+func (p *plain) Error() string { return p.text }
+func (p *plain) Unwrap() error { return p.err }
+
+// Readable is Plain; an empty reply is explained.
+func Readable(err error) error {
+	err = Plain(err)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("server closed the connection: %w", err)
 	}

@@ -6,8 +6,9 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"strings"
+
+	"github.com/TritonDataCenter/engbld/tools/redact"
 )
 
 const (
@@ -78,22 +79,24 @@ func ReadError(resp *http.Response) error {
 		Errors  []ErrorItem `json:"errors"`
 	}
 	if json.Unmarshal(body, &parsed) == nil && (parsed.Code != "" || parsed.Message != "") {
-		e.Code, e.Message = Clean(parsed.Code), Clean(parsed.Message)
+		e.Code, e.Message = Clean(parsed.Code), Clean(redact.Text(parsed.Message))
 		for _, item := range parsed.Errors {
-			e.Items = append(e.Items, ErrorItem{Clean(item.Field), Clean(item.Code), Clean(item.Message)})
+			e.Items = append(e.Items, ErrorItem{Clean(item.Field), Clean(item.Code), Clean(redact.Text(item.Message))})
 		}
 	} else {
 		e.Message = Excerpt(body)
 	}
 	if resp.StatusCode/100 == 3 {
-		e.Message = "redirects are not followed: " + Redact(resp.Header.Get("Location"))
+		to, _, _ := strings.Cut(resp.Header.Get("Location"), "?") // it may be a path only
+		e.Message = "redirects are not followed: " + Clean(redact.Address(to))
 	}
 	return e
 }
 
-// Excerpt is the beginning of an answer on one line, without control characters.
+// Excerpt is the beginning of an answer on one line, without control characters
+// and secrets of addresses.
 func Excerpt(body []byte) string {
-	s := strings.Join(strings.Fields(Clean(string(body[:min(len(body), 400)]))), " ")
+	s := strings.Join(strings.Fields(redact.Text(Clean(string(body[:min(len(body), 400)])))), " ")
 	if len(s) > 200 {
 		s = strings.ToValidUTF8(s[:200], "") + "…"
 	}
@@ -116,14 +119,4 @@ func Clean(s string) string {
 		s = strings.ToValidUTF8(s[:maxText], "") + "…"
 	}
 	return s
-}
-
-// Redact leaves of an address scheme, host and path.
-func Redact(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "(unreadable)"
-	}
-	u.User, u.RawQuery, u.Fragment = nil, "", ""
-	return Clean(u.String())
 }

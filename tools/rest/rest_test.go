@@ -3,10 +3,12 @@ package rest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -48,7 +50,7 @@ func TestReadError(t *testing.T) {
 func TestTextsAreBounded(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("ä", 1<<20)
-	for name, got := range map[string]string{"Clean": Clean("x" + long), "Excerpt": Excerpt([]byte("x" + long)), "Redact": Redact("https://h/x" + long)} {
+	for name, got := range map[string]string{"Clean": Clean("x" + long), "Excerpt": Excerpt([]byte("x" + long))} {
 		if len(got) > maxText+len("…") || !utf8.ValidString(got) || !strings.HasSuffix(got, "…") {
 			t.Errorf("%s: %d bytes, valid %v", name, len(got), utf8.ValidString(got))
 		}
@@ -151,5 +153,43 @@ func TestReadable(t *testing.T) {
 	_, err := NewClient(nil, time.Second, false).Get(srv.URL + "/?signature=secret")
 	if got := Readable(err); !errors.Is(got, io.EOF) || strings.Contains(got.Error(), "secret") || !strings.HasPrefix(got.Error(), "server closed the connection") {
 		t.Errorf("got %v", got)
+	}
+}
+
+// Servers and proxies repeat addresses, and so do the parsers of these.
+func TestSecretsOfAddresses(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", "https://ci:s3cret/s3cret@h.invalid/x?s3cret")
+		w.WriteHeader(http.StatusFound)
+	}))
+	defer srv.Close()
+	for name, address := range map[string]string{
+		"no address": "https://ci:s3cret/s3cret@h.invalid", "no user": "https://ci:s3 cret%zzs3cret@h.invalid",
+		"refused": "http://ci:s3cret@127.0.0.1:1/x?s3cret", "odd redirect": srv.URL + "/?s3cret",
+	} {
+		resp, err := NewClient(nil, time.Second, false).Get(address)
+		if err == nil {
+			resp.Body.Close()
+			t.Errorf("%s: no error", name)
+			continue
+		}
+		if !strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: there is nothing to hide in %v", name, err)
+		}
+		if got := Plain(err).Error(); strings.Contains(got, "s3cret") || got == "" {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	err := Plain(&url.Error{Op: "Get", Err: fmt.Errorf("proxy http://ci:s3cret@h.invalid: %w", io.ErrUnexpectedEOF)})
+	if err.Error() != "proxy http://h.invalid: unexpected EOF" || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Error(err)
+	}
+	for _, body := range []string{`{"code":"Bad","message":"at https://ci:s3cret@h.invalid/x?s3cret","errors":[{"field":"f","code":"C","message":"https://s3cret@h.invalid"}]}`,
+		"<p>https://ci:s3cret@h.invalid/x</p>"} {
+		err := ReadError(&http.Response{StatusCode: 422, Body: io.NopCloser(strings.NewReader(body))})
+		if strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "https://h.invalid") {
+			t.Error(err)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+	"github.com/TritonDataCenter/engbld/tools/redact"
 	"github.com/TritonDataCenter/engbld/tools/survey"
 )
 
@@ -209,8 +210,11 @@ func (s *Subject) source(commit string) string {
 		var req struct {
 			SourceRepo string `json:"source_repo"`
 		}
-		if json.Unmarshal([]byte(s.Record.Build.Request), &req) == nil && survey.WebAddress(req.SourceRepo) {
-			repo = strings.TrimSuffix(req.SourceRepo, "/")
+		if json.Unmarshal([]byte(s.Record.Build.Request), &req) == nil {
+			// Records of old may have more in it.
+			if source := redact.Repository(req.SourceRepo); survey.WebAddress(source) {
+				repo = strings.TrimSuffix(source, "/")
+			}
 		}
 	}
 	return "git+" + repo + "@" + commit

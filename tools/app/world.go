@@ -34,6 +34,7 @@ type world struct {
 	sandbox *sandbox.Sandbox // nil: the real world
 
 	packageCache string
+	locks        string
 	offline      bool
 
 	source  imgstore.Source // of base images
@@ -152,6 +153,7 @@ func (a *app) openLocked(ctx context.Context, story *ui.UI, locked []lock.Image,
 	if transport != nil {
 		w.client.HTTP = &http.Client{Transport: transport}
 	}
+	w.locks = filepath.Join(cache, "locks")
 	w.packageCache, w.records = filepath.Join(cache, "packages"), lock.Records(filepath.Join(cache, "records"))
 	from, err := imgstore.ParseSource(source, imgstore.SourceOptions{Transport: transport, Fetch: w.client})
 	if err != nil {
@@ -183,7 +185,7 @@ func (a *app) openLocked(ctx context.Context, story *ui.UI, locked []lock.Image,
 // options are the build options that this world and the environment give.
 func (a *app) options(w *world, story *ui.UI) build.Options {
 	return build.Options{
-		Images: w.images, Client: w.client, PackageCache: w.packageCache, Offline: w.offline, Sandbox: w.sandbox != nil,
+		Images: w.images, Client: w.client, PackageCache: w.packageCache, Locks: w.locks, Offline: w.offline, Sandbox: w.sandbox != nil,
 		PackageSource: a.env.Getenv("ENGBLD_PKGSRC_SOURCE"), VulnURL: defaultVulnURL,
 		VulnSource:   a.vulnSource(),
 		AllowForeign: a.on("ENGBLD_ALLOW_FOREIGN"), Story: story,

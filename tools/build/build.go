@@ -3,6 +3,7 @@ package build
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,6 +22,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/lock"
 	"github.com/TritonDataCenter/engbld/tools/native"
 	"github.com/TritonDataCenter/engbld/tools/newfile"
+	"github.com/TritonDataCenter/engbld/tools/owned"
 	"github.com/TritonDataCenter/engbld/tools/plan"
 )
 
@@ -49,6 +51,7 @@ type Options struct {
 	Images        Images        //
 	Client        *fetch.Client // for packages and the vulnerability list
 	PackageSource string        // repository instead of the target's own; $release and $arch are replaced
+	Locks         string        // this user's directory for the locks of directories where everybody can make names; "" is none
 	PackageCache  string        // directory for downloaded packages
 	VulnURL       string        // vulnerability list where the target names none
 	VulnSource    string        // vulnerability list instead of the target's own: an address or a file
@@ -159,7 +162,7 @@ func start(ctx context.Context, r Request, opts Options) (*portable, error) {
 	if err := r.Check(); err != nil {
 		return nil, err
 	}
-	out, err := openOutput(ctx, opts.Out, opts.Story)
+	out, err := openOutput(ctx, opts.Out, opts.Locks, opts.Story)
 	if err != nil {
 		return nil, fmt.Errorf("%s: output: %w", r.Name, err)
 	}
@@ -218,28 +221,39 @@ func (p *portable) keep(ctx context.Context) {
 // output is the directory results go to, locked against other builds.
 type output struct {
 	dir   string
-	lock  *filelock.Lock
-	made  bool // dir was not there before
-	temps []string
-	kept  bool // temps stay
+	lock  *filelock.Lock // nil: none
+	made  bool           // dir was not there before
+	files map[string]*newfile.File
+	temps []string // their names now, as they were made
+	kept  bool     // temps stay
 
 	rename func(from, to string) error // nil is os.Rename
 }
 
 const tempPrefix = ".engbld-"
 
-func openOutput(ctx context.Context, dir string, story Story) (*output, error) {
+// openOutput makes the directory and locks it. The lock is a file in it; but of a
+// directory where everybody can make names, such as /tmp, one in the directory
+// locks: others might have it for ever.
+func openOutput(ctx context.Context, dir, locks string, story Story) (*output, error) {
 	_, err := os.Stat(dir)
-	made := errors.Is(err, fs.ErrNotExist)
-	var lock *filelock.Lock
+	o := &output{dir: dir, made: errors.Is(err, fs.ErrNotExist)}
+	shared := false
 	for {
 		if err := os.MkdirAll(dir, 0o777); err != nil {
 			return nil, fault.Step.Errorf("making the directory: %w", err)
 		}
-		var err error
-		lock, err = filelock.Get(ctx, filepath.Join(dir, tempPrefix+"lock"), func() {
-			story.Infof("another build writes to %s, waiting for it", dir)
-		})
+		name := filepath.Join(dir, tempPrefix+"lock")
+		if shared, err = owned.Shared(dir); shared && err == nil {
+			if name, err = lockOf(dir, locks); name == "" {
+				break
+			}
+		}
+		if err == nil {
+			o.lock, err = filelock.Get(ctx, name, func() {
+				story.Infof("another build writes to %s, waiting for it", dir)
+			})
+		}
 		if err == nil {
 			break
 		}
@@ -248,27 +262,58 @@ func openOutput(ctx context.Context, dir string, story Story) (*output, error) {
 			return nil, fault.Step.Wrap(err)
 		}
 	}
-	// What a build that was killed left behind is ours to clean, now that we
-	// know that no other one is at work here.
+	if err != nil {
+		return nil, fault.Step.Wrap(err)
+	}
+	newfile.Sweep(dir)
+	if o.lock == nil {
+		return o, nil
+	}
+	// What a build that was killed put aside is ours to clean, now that we know that
+	// no other one is at work here.
 	stale, _ := os.ReadDir(dir)
 	for _, e := range stale {
-		if strings.HasPrefix(e.Name(), tempPrefix) && strings.HasSuffix(e.Name(), ".part") {
+		if !strings.HasPrefix(e.Name(), tempPrefix) || !strings.HasSuffix(e.Name(), ".part") {
+			continue
+		}
+		if fi, err := e.Info(); err == nil && (!shared || owned.Owner(fi) == os.Geteuid()) {
 			os.Remove(filepath.Join(dir, e.Name()))
 		}
 	}
-	return &output{dir: dir, lock: lock, made: made}, nil
+	return o, nil
 }
 
-// create makes a file that becomes dir/name when publish is called.
-func (o *output) create(name string) (*os.File, error) {
-	f, err := os.OpenFile(o.temp(name), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666)
-	if err == nil {
-		o.temps = append(o.temps, f.Name())
+// lockOf is the name of a directory's lock among this user's, "" if there are none.
+func lockOf(dir, locks string) (string, error) {
+	if locks == "" {
+		return "", nil
 	}
-	return f, err
+	dir, err := filepath.Abs(dir)
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err == nil {
+		err = os.MkdirAll(locks, 0o700)
+	}
+	return filepath.Join(locks, fmt.Sprintf("%x", sha256.Sum256([]byte(dir)))), err
 }
 
-func (o *output) temp(name string) string { return filepath.Join(o.dir, tempPrefix+name+".part") }
+// create makes a file that becomes dir/name when publish is called, and closes it
+// then. Until it does nobody can foretell what it is called.
+func (o *output) create(name string) (*os.File, error) {
+	f, err := newfile.Create(o.final(name), 0o666)
+	if err != nil {
+		return nil, err
+	}
+	if o.files == nil {
+		o.files = map[string]*newfile.File{}
+	}
+	o.files[name] = f
+	o.temps = append(o.temps, f.Name())
+	return f.File, nil
+}
+
+func (o *output) temp(name string) string { return o.files[name].Name() }
 
 // write makes a small file complete under its temporary name.
 func (o *output) write(name string, data []byte) error {
@@ -276,23 +321,23 @@ func (o *output) write(name string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
+	if _, err := f.Write(data); err != nil {
+		return err
 	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	return err
+	return f.Sync()
 }
 
 func (o *output) close() {
-	for _, f := range o.temps {
-		if !o.kept {
-			os.Remove(f)
+	for _, f := range o.files {
+		if o.kept {
+			f.Close()
+		} else {
+			f.Discard()
 		}
 	}
-	o.lock.Remove()
+	if o.lock != nil {
+		o.lock.Remove()
+	}
 	if o.made {
 		os.Remove(o.dir) // if nothing is in it: a failed build leaves nothing
 	}

@@ -461,7 +461,7 @@ func TestKeep(t *testing.T) {
 		t.Fatal("built without the list")
 	}
 	left, err := os.ReadDir(b.opts.Out)
-	if err != nil || len(left) != 1 || !strings.HasSuffix(left[0].Name(), ".listing.part") {
+	if err != nil || len(left) != 1 || !strings.Contains(left[0].Name(), ".listing-") {
 		t.Errorf("kept: %v, %v", left, err)
 	}
 	if !strings.Contains(b.story.String(), "kept: "+b.opts.Out) {

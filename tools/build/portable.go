@@ -244,7 +244,6 @@ func (p *portable) writeImage(write func(io.Writer) (dataset.Stats, error)) (dat
 	if err != nil {
 		return dataset.Stats{}, err
 	}
-	defer f.Close()
 	w, stats, err := WriteStream(f, write)
 	if err != nil {
 		return stats, fmt.Errorf("writing the stream: %w", err)

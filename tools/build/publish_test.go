@@ -78,7 +78,7 @@ func TestPublishAtAnyMoment(t *testing.T) {
 					t.Errorf("older %v: rename %d failed: %q", older, at, got)
 				}
 				if err == nil {
-					left, _ := filepath.Glob(o.temp("*"))
+					left, _ := filepath.Glob(o.final(tempPrefix + "*"))
 					if len(left) > 0 {
 						t.Errorf("left: %q", left)
 					}

@@ -33,8 +33,8 @@ func Make(dir string, uid int) error {
 		return err
 	case !fi.IsDir():
 		return fmt.Errorf("%s is not a directory", dir)
-	case owner(fi) != uid:
-		return fmt.Errorf("%s belongs to user %d, not to user %d", dir, owner(fi), uid)
+	case Owner(fi) != uid:
+		return fmt.Errorf("%s belongs to user %d, not to user %d", dir, Owner(fi), uid)
 	case fi.Mode().Perm()&0o022 != 0:
 		return fmt.Errorf("%s is not this user's alone: others may write to it", dir)
 	}
@@ -50,7 +50,7 @@ func Tighten(dir string, uid int) error {
 	}
 	defer f.Close()
 	fi, err := f.Stat()
-	if err != nil || !fi.IsDir() || owner(fi) != uid || fi.Mode().Perm()&0o022 != 0o020 {
+	if err != nil || !fi.IsDir() || Owner(fi) != uid || fi.Mode().Perm()&0o022 != 0o020 {
 		return err
 	}
 	return f.Chmod(fi.Mode() &^ 0o020)
@@ -66,24 +66,26 @@ func Check(dir string, users []int) error {
 		return err
 	}
 	above := filepath.Dir(filepath.Clean(dir))
-	up, err := os.Stat(above)
-	if err != nil {
+	if shared, err := Shared(above); err != nil || !shared {
 		return err
-	}
-	if up.Mode().Perm()&0o002 == 0 {
-		return nil
 	}
 	switch {
 	case fi.Mode()&fs.ModeSymlink != 0:
 		err = errors.New("it is a symbolic link")
-	case !slices.Contains(users, owner(fi)):
-		err = fmt.Errorf("it belongs to user %d", owner(fi))
+	case !slices.Contains(users, Owner(fi)):
+		err = fmt.Errorf("it belongs to user %d", Owner(fi))
 	case fi.Mode().Perm()&0o002 != 0:
 		err = errors.New("everybody may write to it")
 	default:
 		return nil
 	}
 	return fmt.Errorf("%s may be another user's, as everybody can write to %s: %w", dir, above, err)
+}
+
+// Shared tells whether everybody can make names in dir, as in /tmp.
+func Shared(dir string) (bool, error) {
+	fi, err := os.Stat(dir)
+	return err == nil && fi.Mode().Perm()&0o002 != 0, err
 }
 
 // Users are those whose files this process takes for its user's own: the user it
@@ -98,8 +100,8 @@ func Users(getenv func(string) string) []int {
 	return users
 }
 
-// owner is -1 where files have none.
-func owner(fi fs.FileInfo) int {
+// Owner is the number of the user a file belongs to; -1 where files have none.
+func Owner(fi fs.FileInfo) int {
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
 		return int(st.Uid)
 	}

@@ -244,12 +244,13 @@ func openOutput(ctx context.Context, dir, locks string, story Story) (*output, e
 			return nil, fault.Step.Errorf("making the directory: %w", err)
 		}
 		name := filepath.Join(dir, tempPrefix+"lock")
-		if shared, err = owned.Shared(dir); shared && err == nil {
-			if name, err = lockOf(dir, locks); name == "" {
+		if shared, err = owned.Shared(dir); err == nil {
+			if shared {
+				name = lockOf(dir, locks)
+			}
+			if name == "" {
 				break
 			}
-		}
-		if err == nil {
 			o.lock, err = filelock.Get(ctx, name, func() {
 				story.Infof("another build writes to %s, waiting for it", dir)
 			})
@@ -257,13 +258,14 @@ func openOutput(ctx context.Context, dir, locks string, story Story) (*output, e
 		if err == nil {
 			break
 		}
+		if shared && ctx.Err() == nil { // a cache that is only read, say
+			story.Detailf("%s is not locked against other builds: %v", dir, err)
+			break
+		}
 		// Whoever had the lock may have failed and taken the empty directory away.
 		if !errors.Is(err, fs.ErrNotExist) {
 			return nil, fault.Step.Wrap(err)
 		}
-	}
-	if err != nil {
-		return nil, fault.Step.Wrap(err)
 	}
 	newfile.Sweep(dir)
 	if o.lock == nil {
@@ -284,18 +286,18 @@ func openOutput(ctx context.Context, dir, locks string, story Story) (*output, e
 }
 
 // lockOf is the name of a directory's lock among this user's, "" if there are none.
-func lockOf(dir, locks string) (string, error) {
+func lockOf(dir, locks string) string {
 	if locks == "" {
-		return "", nil
+		return ""
 	}
-	dir, err := filepath.Abs(dir)
-	if err == nil {
-		dir, err = filepath.EvalSymlinks(dir)
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
 	}
-	if err == nil {
-		err = os.MkdirAll(locks, 0o700)
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
 	}
-	return filepath.Join(locks, fmt.Sprintf("%x", sha256.Sum256([]byte(dir)))), err
+	_ = os.MkdirAll(locks, 0o700) // the lock tells what is wrong
+	return filepath.Join(locks, fmt.Sprintf("%x", sha256.Sum256([]byte(dir))))
 }
 
 // create makes a file that becomes dir/name when publish is called, and closes it

@@ -68,7 +68,11 @@ func TestOutputBesideOthers(t *testing.T) {
 	}
 	defer theirs.Release()
 
-	for _, locks := range []string{"", filepath.Join(t.TempDir(), "cache", "locks")} {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, locks := range []string{"", filepath.Join(t.TempDir(), "cache", "locks"), filepath.Join(file, "locks")} {
 		o, err := open(t, dir, locks)
 		if err != nil {
 			t.Fatal(err)

@@ -145,9 +145,17 @@ prebuilt() {
 		from=$ENGBLD_PREBUILT_DIR/$name
 		cp "$from" "$dir/.engbld-new.$$" || fail 6 "no prebuilt program $from"
 	else
-		from=${ENGBLD_PREBUILT_URL%/}/$name
-		curl -fsSL --retry 2 --max-time 600 --max-filesize 500000000 -o "$dir/.engbld-new.$$" "$from" ||
-			fail 5 "fetching the prebuilt program $from did not work"
+		. "$root/tools/redact.sh"
+		from=$(public "${ENGBLD_PREBUILT_URL%/}/$name")
+		# Passwords are in no argument, which all users of the machine see, and
+		# curl's own words repeat parts of them.
+		said=$(printf '%s\n' "${ENGBLD_PREBUILT_URL%/}/$name" | sed 's/[\\"]/\\&/g; s/.*/url = "&"/' |
+			curl -fsSL --retry 2 --max-time 600 --max-filesize 500000000 -o "$dir/.engbld-new.$$" --config - 2>&1)
+		result=$?
+		if [ $result -ne 0 ]; then
+			[ "$from" != "${ENGBLD_PREBUILT_URL%/}/$name" ] || [ -z "$said" ] || printf '%s\n' "$said" >&2
+			fail 5 "fetching the prebuilt program $from did not work (curl ended with $result)"
+		fi
 	fi
 	got=$(sha256 "$dir/.engbld-new.$$")
 	[ "${got%% *}" = "$want" ] || fail 5 "$from has sha256 ${got%% *}, not $want as in tools/SHA256SUMS"

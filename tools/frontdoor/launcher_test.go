@@ -1,9 +1,15 @@
 package frontdoor
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -49,6 +55,7 @@ func newLauncher(t testing.TB) launcher {
 func newCheckout(t testing.TB, dir string) {
 	t.Helper()
 	copyTo(t, dir, "tools/engbld.sh")
+	copyTo(t, dir, "tools/redact.sh")
 	for name, text := range map[string]string{
 		"go.mod": "module x\n", "go.sum": "", "images/a.toml": "a\n", "tools/engbld/main.go": "package main\n",
 		"tools/x/x_test.go": "package x\n", "tools/x/testdata/big": "1\n", "tools/x/x.go": "package x\n",
@@ -329,6 +336,65 @@ func TestLauncherWithoutGo(t *testing.T) {
 			}
 			l.onlyFinished(t)
 		})
+	}
+}
+
+// A prebuilt program's address may hold a password: it is used, and is neither an
+// argument nor in what is said.
+func TestLauncherPrebuiltAddress(t *testing.T) {
+	t.Parallel()
+	need(t, "curl")
+	const program = "#!/bin/sh\necho prebuilt $*\n"
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, password, _ := r.BasicAuth(); password != `s3cret"\` || !strings.HasPrefix(r.URL.Path, "/dist/engbld-") {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		_, _ = io.WriteString(w, program)
+	}))
+	t.Cleanup(srv.Close)
+	host := strings.TrimPrefix(srv.URL, "http://")
+	sum := fmt.Sprintf("%x", sha256.Sum256([]byte(program)))
+	for _, shell := range []string{"sh", "dash", "ksh93", "bash"} {
+		bin, err := exec.LookPath(shell)
+		if err != nil {
+			continue
+		}
+		for _, c := range []struct {
+			name, url, sum string
+			code           int
+			want           string // in stderr
+		}{
+			{"there", `http://ci:s3cret"\@` + host + "/dist", sum, 0, ""},
+			{"another", `http://ci:s3cret"\@` + host + "/dist", strings.Repeat("0", 64), 5, " has sha256 " + sum},
+			{"missing", "http://ci:s3cret@" + host + "/nosuch", sum, 5, "http://" + host + "/nosuch/engbld-"},
+			{"refused", "http://ci:s3cret@127.0.0.1:1/dist?s3cret", sum, 5, "http://127.0.0.1:1/dist did not work"},
+			{"no address", "http://ci:s3cret/s3cret@127.0.0.1:1", sum, 5, "http://127.0.0.1:1/engbld-"},
+			{"no password", "http://127.0.0.1:1", sum, 5, "curl: (7)"},
+		} {
+			t.Run(shell+" "+c.name, func(t *testing.T) {
+				t.Parallel()
+				l := newLauncher(t)
+				l.path = withoutGo(t, l.command, filepath.Join(t.TempDir(), "p"))
+				curl, err := exec.LookPath("curl")
+				if err != nil {
+					t.Fatal(err)
+				}
+				args := filepath.Join(t.TempDir(), "args")
+				write(t, filepath.Join(l.path, "curl"), "#!/bin/sh\necho \"$@\" >'"+args+"'\nexec "+curl+" --retry-delay 1 \"$@\" --retry 0\n", 0o777)
+				l.env = append(l.env, "ENGBLD_PREBUILT_URL="+c.url)
+				goos, goarch := runtime.GOOS, runtime.GOARCH
+				write(t, filepath.Join(l.dir, "tools/SHA256SUMS"), c.sum+"  engbld-"+goos+"-"+goarch+"\n", 0o666)
+				r := l.run(t, bin, l.script(), "x")
+				if r.code != c.code || c.code == 0 && r.stdout != "prebuilt x\n" || !strings.Contains(r.stderr, c.want) {
+					t.Errorf("exit %d, stdout %q, stderr %q; want %d, %q", r.code, r.stdout, r.stderr, c.code, c.want)
+				}
+				if all := r.stdout + r.stderr + read(t, args); strings.Contains(all, "s3cret") {
+					t.Error(all)
+				}
+				l.onlyFinished(t)
+			})
+		}
 	}
 }
 

@@ -139,18 +139,26 @@ func (in *Installer) checkDependents(l *loaded, old string, h how) error {
 }
 
 func (in *Installer) checkConflicts(l *loaded, old string) error {
+	against := map[string]error{} // what the package has against an installed one
+	budget := version.NewBudget(maxSteps)
+	for _, pattern := range l.Plist.Conflicts() {
+		for have := range in.index().Candidates(pattern) {
+			ok, err := budget.Match(pattern, have)
+			switch {
+			case against[have] != nil:
+			case err != nil:
+				against[have] = fault.Step.Errorf("package %s: conflict %q: %w", l.Name, pattern, err)
+			case ok:
+				against[have] = fault.Step.Errorf("package %s conflicts with %q, and %s is installed", l.Name, pattern, have)
+			}
+		}
+	}
 	for _, have := range in.Installed() {
 		if have == old {
 			continue
 		}
-		for _, pattern := range l.Plist.Conflicts() {
-			ok, err := version.Match(pattern, have)
-			if err != nil {
-				return fault.Step.Errorf("package %s: conflict %q: %w", l.Name, pattern, err)
-			}
-			if ok {
-				return fault.Step.Errorf("package %s conflicts with %q, and %s is installed", l.Name, pattern, have)
-			}
+		if err := against[have]; err != nil {
+			return err
 		}
 		r, err := in.db.Record(have)
 		if err != nil {

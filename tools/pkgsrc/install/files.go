@@ -1,6 +1,7 @@
 package install
 
 import (
+	"context"
 	"crypto/md5"
 	"encoding/hex"
 	"errors"
@@ -85,7 +86,7 @@ func (in *Installer) record(l *loaded, kept map[string]*fstree.Node) error {
 
 // extract puts a package's files into the tree, in the order of the list, and
 // does what stands between them.
-func (in *Installer) extract(l *loaded) error {
+func (in *Installer) extract(ctx context.Context, l *loaded) error {
 	members := map[int]*archive.File{}
 	for i := range l.Files {
 		members[l.Files[i].Entry] = &l.Files[i]
@@ -93,6 +94,9 @@ func (in *Installer) extract(l *loaded) error {
 	for i, e := range l.Plist.Entries {
 		if e.Ignored {
 			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 		var err error
 		switch e.Kind {
@@ -346,7 +350,7 @@ func (in *Installer) removeParents(p string) {
 
 // unrequire takes a package out of the +REQUIRED_BY of all that match a pattern.
 func (in *Installer) unrequire(name, pattern string) error {
-	for _, have := range in.Installed() {
+	for have := range in.index().Candidates(pattern) {
 		if ok, err := version.Match(pattern, have); err != nil || !ok {
 			continue
 		}

@@ -1,6 +1,7 @@
 package install
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -15,12 +16,17 @@ const infoTool = "/opt/local/bin/pkg_install-info"
 // menu in it.
 const infoHead = "The info files of this directory.\n\x1f\nFile: dir,\tNode: Top,\tIndex\n\n* Menu:\n"
 
+// maxInfoWork bounds what a package's info files have to go through, in bytes: each
+// entry is looked for in the whole index. An index has some KiB, a file some entries.
+const maxInfoWork = 256 << 20
+
 // infoEntry is a menu line, with its continuation lines, for a section.
 type infoEntry struct{ section, text string }
 
 // infoFiles does the "# INFO:" lines: entries of the files are put into the
 // index beside them, or taken out.
 func (in *Installer) infoFiles(o *owner, remove bool) error {
+	work := 0
 	for _, l := range o.lines("INFO", false) {
 		f := fields(l, 2)
 		file := o.abs(f[0])
@@ -50,6 +56,9 @@ func (in *Installer) infoFiles(o *owner, remove bool) error {
 		if len(entries) == 0 {
 			in.log.Infof("%s: %s names no menu entry", o.pkg, file)
 			continue
+		}
+		if work += len(raw) + (1+len(entries))*len(old); work > maxInfoWork {
+			return fmt.Errorf("info file %s: its %d entries and an index of %d bytes are too much", file, len(entries), len(old))
 		}
 		text := string(old)
 		name := strings.TrimSuffix(path.Base(file), ".info")

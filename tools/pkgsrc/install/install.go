@@ -28,6 +28,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/archive"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/pkgdb"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/repository"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/version"
 )
 
 // Logger takes the story: what is done, what packages have to say (+DISPLAY,
@@ -89,7 +90,8 @@ type Installer struct {
 	hadFiles     bool            // it was there
 	filesChanged bool
 
-	names   []string // cache of Installed
+	names   []string       // cache of Installed
+	byName  *version.Index // of the same
 	loaded  map[string]*loaded
 	changes []Change
 }
@@ -264,10 +266,17 @@ func (in *Installer) DB() *pkgdb.DB { return in.db }
 
 // Installed lists the full names of the installed packages, sorted.
 func (in *Installer) Installed() []string {
+	in.index()
+	return slices.Clone(in.names)
+}
+
+// index is of the installed packages.
+func (in *Installer) index() *version.Index {
 	if in.names == nil {
 		in.names = slices.DeleteFunc(in.db.Names(), func(name string) bool { return !in.db.Has(name) })
+		in.byName = version.NewIndex(in.names)
 	}
-	return slices.Clone(in.names)
+	return in.byName
 }
 
 // Changes lists what was done so far, in order.

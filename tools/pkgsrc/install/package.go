@@ -205,7 +205,7 @@ func (in *Installer) put(ctx context.Context, name string, repo *repository.Repo
 		return fmt.Errorf("package %s: %w", name, err)
 	}
 	in.say(l, "PRE-INSTALL")
-	if err := in.extract(l); err != nil {
+	if err := in.extract(ctx, l); err != nil {
 		return fmt.Errorf("package %s: %w", name, err)
 	}
 	if err := in.postInstall(o); err != nil {
@@ -269,7 +269,7 @@ func (in *Installer) installedBase(name string) string {
 
 // satisfied finds the best installed package that matches a pattern.
 func (in *Installer) satisfied(pattern string) (string, bool, error) {
-	return version.Best(pattern, in.Installed())
+	return in.index().Best(pattern, version.NewBudget(maxSteps))
 }
 
 // dependencies installs what a package needs and what is not there. What is

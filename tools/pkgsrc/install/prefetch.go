@@ -22,7 +22,7 @@ func (in *Installer) prefetch(ctx context.Context, args []string) error {
 	for _, e := range entries {
 		byName[e.PkgName] = e
 	}
-	all, here := version.NewIndex(sortedKeys(byName)), version.NewIndex(in.Installed())
+	all, here := version.NewIndex(sortedKeys(byName)), in.index()
 	budget := version.NewBudget(maxSteps)
 	var jobs []repository.Job
 	known := map[string]bool{}

@@ -101,12 +101,12 @@ func readScript(pkg, file, prefix string, raw []byte) *script {
 	for i := range commands {
 		r.command(&commands[i])
 		if r.full { // whatever comes behind cannot be told either
-			r.finding(commands[i].line, actionOfFile)
-			r.messages = nil
-			return r.script
+			return r.unread(commands[i].line)
 		}
 	}
-	r.finish()
+	if !r.finish() {
+		return r.unread(1)
+	}
 	return r.script
 }
 
@@ -167,15 +167,28 @@ func (r *scriptReader) dataLines(tag string) []string {
 	return r.data[tag]
 }
 
-func (r *scriptReader) finish() {
+// unread is a script that went beyond a bound at a line: nothing of it is done.
+func (r *scriptReader) unread(line int) *script {
+	r.finding(line, actionOfFile)
+	return &script{data: map[string][]string{}, findings: r.findings}
+}
+
+// maxData bounds the data lines of one script; packages have some hundreds.
+const maxData = 10000
+
+// finish collects what the helpers work on; false where it is too much.
+func (r *scriptReader) finish() bool {
+	lines := 0
 	for _, name := range r.order {
 		r.script.helpers = append(r.script.helpers, unpacked{name, []byte(r.helpers[name].String())})
 		for _, tag := range helpers[name] {
+			lines += len(r.dataLines(tag))
 			for _, l := range r.dataLines(tag) {
 				r.script.data[tag] = append(r.script.data[tag], strings.TrimPrefix(l, "# "+tag+": "))
 			}
 		}
 	}
+	return lines <= maxData
 }
 
 var stageName = regexp.MustCompile(`^[A-Z]+(-[A-Z]+)*$`)

@@ -414,6 +414,38 @@ func TestReadExecsBound(t *testing.T) {
 	}
 }
 
+// TestDataLinesBound gives as many data lines as are taken, and one more.
+func TestDataLinesBound(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]int{maxData: maxData, maxData + 1: 0} {
+		s := readScript("demo-1.0", "+INSTALL", "/opt/local", []byte(usual("", strings.Repeat("# DIR: a m\n", n))))
+		if got := len(s.data["DIR"]); got != want || (len(s.findings) == 0) != (want > 0) || (len(s.helpers) == 0) != (want == 0) {
+			t.Errorf("%d lines: %d are taken, findings %v", n, got, s.findings)
+		}
+	}
+}
+
+// TestInfoBound gives an info file with as many menu entries as a large one has,
+// and with far more, for an index of a large system.
+func TestInfoBound(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		entries int
+		want    string
+	}{{150, ""}, {2000, "info file /opt/local/info/x.info: its 2000 entries and an index of"}} {
+		r := newRig(t)
+		in := r.installer(repo2024)
+		r.must(r.tree.MkdirAll("opt/local/info", 0o755))
+		r.must(r.tree.WriteFile(infoTool, []byte("x"), 0o755))
+		r.must(r.tree.WriteFile("opt/local/info/dir", []byte(infoHead+"\nOthers\n"+strings.Repeat("* a line: (of another).\n", 10000)), 0o644))
+		r.must(r.tree.WriteFile("opt/local/info/x.info", []byte("START-INFO-DIR-ENTRY\n"+strings.Repeat("* x: (x).\n", tt.entries)+"END-INFO-DIR-ENTRY\n"), 0o644))
+		o := &owner{pkg: "x-1", prefix: "/opt/local", script: &script{data: map[string][]string{"INFO": {"info/x.info"}}}}
+		if err := in.infoFiles(o, false); fmt.Sprint(err) != "<nil>" && tt.want == "" || tt.want != "" && !strings.Contains(fmt.Sprint(err), tt.want) {
+			t.Errorf("%d entries: %v", tt.entries, err)
+		}
+	}
+}
+
 // TestBraces holds the ends found in one pass against those looked for one by one.
 func TestBraces(t *testing.T) {
 	t.Parallel()

@@ -106,7 +106,7 @@ func (p *upgradePlan) make(ctx context.Context, entries []*repository.Entry) err
 	}
 	p.entries = version.NewIndex(names)
 	locals := p.in.Installed()
-	p.locals = version.NewIndex(locals)
+	p.locals = p.in.index()
 	for _, local := range locals {
 		if b := base(local); p.local[b] == "" || version.Better(local, p.local[b]) {
 			p.local[b] = local
@@ -535,7 +535,7 @@ func (p *upgradePlan) carryOut(ctx context.Context) error {
 func (in *Installer) rebuildTree(ctx context.Context) error {
 	by := map[string][]string{}
 	names := in.Installed()
-	index, budget := version.NewIndex(names), version.NewBudget(maxSteps)
+	index, budget := in.index(), version.NewBudget(maxSteps)
 	for _, name := range names {
 		r, err := in.db.Record(name)
 		if err != nil {

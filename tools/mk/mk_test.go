@@ -52,7 +52,7 @@ func newWorldIn(t *testing.T, name, makefile string) *world {
 			w.copy(e.Name(), mk+e.Name())
 		}
 	}
-	for _, f := range []string{"service_bundle.dtd.1", "validate-buildenv.sh"} {
+	for _, f := range []string{"service_bundle.dtd.1", "validate-buildenv.sh", "redact.sh"} {
 		w.copy(filepath.Join("..", f), "deps/eng/tools/"+f)
 	}
 	for _, f := range []string{"engbld.sh", "agent-prebuilt.sh", "download_go", "download_ctftools"} {

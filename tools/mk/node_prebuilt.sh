@@ -9,6 +9,8 @@
 # before goes when the new one is complete.
 #
 
+. "${0%/*}/../redact.sh"
+
 die() {
 	echo "error: prebuilt node: $*" >&2
 	exit 1
@@ -46,11 +48,11 @@ find_archive() { # sets base, at (what base is to be put behind), real
 
 # A Manta object comes with its MD5; gzip carries a checksum of its own.
 check() { # FILE HEADERS
-	gzip -t "$1" 2>/dev/null || die "$from is damaged: gzip does not read it"
+	gzip -t "$1" 2>/dev/null || die "$shown is damaged: gzip does not read it"
 	want=$(sed -n 's/^[Cc]ontent-[Mm][Dd]5:[ 	]*//p' "$2" 2>/dev/null | tr -d '\r' | tail -1)
 	[ -n "$want" ] && command -v openssl >/dev/null 2>&1 || return 0
 	have=$(openssl dgst -md5 -binary "$1" | openssl base64) || return 0
-	[ "$want" = "$have" ] || die "$from is damaged: its MD5 is $have, not $want"
+	[ "$want" = "$have" ] || die "$shown is damaged: its MD5 is $have, not $want"
 }
 
 install_node() {
@@ -59,9 +61,10 @@ install_node() {
 	from=$NP_TARBALL
 	if [ -z "$from" ]; then
 		find_archive
-		[ -n "$base" ] || die "nothing named \"$NP_PATTERN\" in ${NP_DIR:-$NP_URL$NP_URL_DIR}"
+		[ -n "$base" ] || die "nothing named \"$NP_PATTERN\" in $(public "${NP_DIR:-$NP_URL$NP_URL_DIR}")"
 		from=$at$base
 	fi
+	shown=$(public "$from")
 	parent=$(dirname "$NP_INSTALL")
 	work=$parent/.engbld-node
 	mkdir -p "$parent" "$NP_BUILD" && rm -rf "$work" && mkdir "$work" || exit 1
@@ -71,11 +74,11 @@ install_node() {
 
 	case $from in
 	http*)
-		archive=$parent/${from##*/}
+		archive=$parent/${shown##*/}
 		if [ ! -f "$archive" ]; then
-			echo "prebuilt node: $from"
+			echo "prebuilt node: $shown"
 			get --retry 3 -D "$work/headers" -o "$work/archive" "$from" ||
-			    die "cannot fetch $from"
+			    die "cannot fetch $shown"
 			check "$work/archive" "$work/headers"
 			mv "$work/archive" "$archive" || exit 1
 		fi

@@ -119,6 +119,16 @@ func TestNodePrebuiltFailures(t *testing.T) {
 	w.fails("damaged", "all")
 	w.fails("nothing named", "all", "NODE_PREBUILT_BRANCH=nosuch")
 	w.fails("must end in node", "all", "NODE_INSTALL=build/other")
+	// Addresses are named without what is secret in them.
+	w.fails("nothing named \"sdcnode-v6-zone64-img-nosuch-.*\\.tgz\" in https://h.invalid/", "all", "NODE_PREBUILT_BRANCH=nosuch", "NODE_PREBUILT_MANTA_URL=https://ci:s3cret@h.invalid")
+	for _, args := range [][]string{
+		{"all", "NODE_PREBUILT_TARBALL=https://ci:s3cret@h.invalid/none.tgz?s3cret"}, {"all", "NODE_PREBUILT_DIR=https://ci:s3cret@h.invalid/dir"},
+		{"print-NODE_PREBUILT_TARBALL", "NODE_PREBUILT_DIR=https://ci:s3cret@h.invalid/dir"},
+	} {
+		if out, ok := w.run(args...); ok || strings.Contains(out, "s3cret") || !strings.Contains(out, "https://h.invalid/") {
+			t.Errorf("make %q says %s", args, out)
+		}
+	}
 	w.fails(`no prebuilt node`, "print-NODE_PREBUILT_TARBALL", "NODE_PREBUILT_DIR=nosuch/dir")
 	if w.has("build/prebuilt-node-v6-zone64-img") || w.has("build/node") || len(w.left()) > 0 || w.has("build/sdcnode-v6-zone64-img-master-2.tgz") {
 		t.Errorf("something was left: %q", w.left())
@@ -201,6 +211,9 @@ func TestNodeSource(t *testing.T) {
 		t.Error("make -n made something")
 	}
 	w.fails("nosuch", "all")
+	if out, ok := w.run("all", "NODE_SOURCE_URL=http://ci:s3cret@127.0.0.1:1/x.git"); ok || strings.Contains(out, "s3cret") {
+		t.Errorf("make says %s", out)
+	}
 
 	// Built once, also with -j, from a repository that gains versions.
 	src := filepath.Join(t.TempDir(), "node")

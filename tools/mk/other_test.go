@@ -320,6 +320,9 @@ func TestRustBootstrap(t *testing.T) {
 	w.env = append(w.env, "ENGBLD_REPO_ROOT="+filepath.Join(w.dir, "root"))
 	w.want("RUST_TOOLCHAIN", "1.80")
 	w.fails("Error", "all", "CURL=false")
+	if out, ok := w.run("all", "CURL=false", "RUST_BOOTSTRAP_URL=https://ci:s3cret@h.invalid"); ok || strings.Contains(out, "s3cret") {
+		t.Errorf("make says %s", out)
+	}
 	if out, _ := filepath.Glob(filepath.Join(w.dir, "cache/rust-1.80*")); len(out) > 0 {
 		t.Errorf("%q was left", out)
 	}

@@ -42,7 +42,7 @@ func (ds *Dataset) Check(ctx context.Context, o CheckOptions) ([]Problem, error)
 	if o.Max == 0 {
 		o.Max = 100
 	}
-	c := checker{ds: ds, ctx: ctx, opts: o, seen: make(map[uint64]*seenObject)}
+	c := checker{ds: ds, ctx: ctx, opts: o, seen: make(map[uint64]*seenObject), owners: make(map[uint64]uint64)}
 	c.directoryEntry(ds.root, ds.root, 4, ".", 0)
 	c.system()
 	for _, num := range ds.numbers {
@@ -68,6 +68,8 @@ type checker struct {
 	opts  CheckOptions
 	seen  map[uint64]*seenObject
 	found []Problem
+
+	owners map[uint64]uint64 // of attribute directories: each is read once
 }
 
 func (c *checker) problem(num uint64, path, format string, args ...any) {
@@ -135,6 +137,16 @@ func (c *checker) system() {
 }
 
 func (c *checker) attributes(o *object) {
+	in, err := c.ds.stat(o)
+	if err == nil && in.xattr != 0 {
+		if owner := c.owners[in.xattr]; owner == o.num {
+			return
+		} else if owner != 0 {
+			c.problem(o.num, "", "its attribute directory %d is that of object %d", in.xattr, owner)
+			return
+		}
+		c.owners[in.xattr] = o.num
+	}
 	members, dir, err := c.ds.hidden(o)
 	if err != nil {
 		c.problem(o.num, "", "%v", err)
@@ -284,6 +296,10 @@ func (c *checker) data(o *object, in *inode, path string) {
 func (c *checker) directory(num uint64, in *inode, path string, depth int) {
 	if depth > maxDepth {
 		c.problem(num, path, "more than %d directories below each other", maxDepth)
+		return
+	}
+	if len(path) > len(".")+maxPath {
+		c.problem(num, "", "a path of more than %d bytes", maxPath)
 		return
 	}
 	z, err := c.ds.readZap(num)

@@ -163,11 +163,8 @@ func (ds *Dataset) readAt(o *object, p []byte, off int64) error {
 				return fmt.Errorf("reading %s at %d: %w", layer.Name, at+in, eof(err))
 			}
 		} else {
-			src, dst := make([]byte, r.size), make([]byte, bs)
-			if k, err := layer.R.ReadAt(src, at); k < len(src) {
-				return fmt.Errorf("reading %s at %d: %w", layer.Name, at, eof(err))
-			}
-			if err := decompress(dst, src, r.comp); err != nil {
+			dst, err := ds.decompressed(o, r)
+			if err != nil {
 				return fmt.Errorf("object %d, block %d: %w", o.num, block, err)
 			}
 			copy(p[:n], dst[in:])
@@ -175,6 +172,33 @@ func (ds *Dataset) readAt(o *object, p []byte, off int64) error {
 		p, off = p[n:], off+n
 	}
 	return nil
+}
+
+// unpacked is a compressed block's data.
+type unpacked struct {
+	layer uint16
+	off   int64
+	data  []byte // is not changed
+}
+
+// decompressed returns the data of a compressed block, as kept from the last
+// call where that was for the same: blocks have up to 16 MiB, and are mostly read
+// in small parts.
+func (ds *Dataset) decompressed(o *object, r *run) ([]byte, error) {
+	if u := ds.unpacked.Load(); u != nil && u.layer == r.layer && u.off == r.off && len(u.data) == int(o.blksz) {
+		return u.data, nil
+	}
+	layer := &ds.layers[r.layer]
+	src := make([]byte, r.size)
+	if k, err := layer.R.ReadAt(src, r.off); k < len(src) {
+		return nil, fmt.Errorf("reading %s at %d: %w", layer.Name, r.off, eof(err))
+	}
+	u := &unpacked{r.layer, r.off, make([]byte, o.blksz)}
+	if err := decompress(u.data, src, r.comp); err != nil {
+		return nil, err
+	}
+	ds.unpacked.Store(u)
+	return u.data, nil
 }
 
 func eof(err error) error {

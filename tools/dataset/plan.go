@@ -147,7 +147,7 @@ func newPlan(ctx context.Context, base *Dataset, tree *fstree.Tree, opts Options
 	if p.gen++; p.gen == 0 {
 		return nil, errors.New("the base has files of the last possible generation")
 	}
-	if err := p.walk(tree.Root, nil, 0); err != nil {
+	if err := p.walk(tree.Root, nil, 0, 0); err != nil {
 		return nil, err
 	}
 	p.root = p.files[0]
@@ -211,8 +211,13 @@ func (p *plan) reach(num uint64, depth int) error {
 
 // reachXattr marks an object's hidden attribute directory and its members.
 func (p *plan) reachXattr(o *object) error {
+	if in, err := p.base.stat(o); err != nil || in.xattr == 0 {
+		return err
+	} else if _, again := p.reached.get(in.xattr); again {
+		return fmt.Errorf("object %d: its attribute directory %d is also another's, or has a name", o.num, in.xattr)
+	}
 	members, dir, err := p.base.hidden(o)
-	if err != nil || dir == 0 {
+	if err != nil {
 		return err
 	}
 	p.reached.set(dir, false)
@@ -245,8 +250,8 @@ func (ds *Dataset) hidden(o *object) ([]zapEntry, uint64, error) {
 	return z.entries, in.xattr, nil
 }
 
-// walk enters a node and what is below it.
-func (p *plan) walk(n *fstree.Node, parent *file, depth int) error {
+// walk enters a node and what is below it; path is the length of its path.
+func (p *plan) walk(n *fstree.Node, parent *file, depth, path int) error {
 	if same := p.named[n]; same != nil && !n.IsDir() {
 		same.names++
 		same.rare().others = append(same.rare().others, parent)
@@ -272,6 +277,9 @@ func (p *plan) walk(n *fstree.Node, parent *file, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("%s: more than %d directories below each other", f.path(), maxDepth)
 	}
+	if n.IsDir() && path > maxPath {
+		return fmt.Errorf("%.200s…: a path of more than %d bytes", f.path(), maxPath)
+	}
 	if err := checkNode(n); err != nil {
 		return fmt.Errorf("%s: %w", f.path(), err)
 	}
@@ -287,7 +295,7 @@ func (p *plan) walk(n *fstree.Node, parent *file, depth int) error {
 		if !validName(name) {
 			return fmt.Errorf("%s: file name %q cannot be stored", f.path(), name)
 		}
-		if err := p.walk(n.Child(name), f, depth+1); err != nil {
+		if err := p.walk(n.Child(name), f, depth+1, path+1+len(name)); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync/atomic"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/zstream"
@@ -27,6 +28,8 @@ type Dataset struct {
 	regObj  uint64
 	layObj  uint64
 	sa      saTables
+
+	unpacked atomic.Pointer[unpacked] // the compressed block last read
 }
 
 // GUID is the guid of the last layer's snapshot, which increments name as their

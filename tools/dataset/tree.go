@@ -12,6 +12,7 @@ import (
 
 const (
 	maxDepth  = 2048    // directories below each other: paths end at 4096 bytes
+	maxPath   = 1 << 14 // bytes of a path, which systems let be 1024 or 4096 long
 	maxTarget = 4096    // bytes of a symbolic link
 	maxSize   = 1 << 56 // bytes of a file
 )
@@ -107,6 +108,9 @@ func (ds *Dataset) fsNode(num uint64) (*fstree.Node, error) {
 func (b *treeBuilder) fill(num uint64, dir *fstree.Node, path string, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("%s: more than %d directories below each other", path, maxDepth)
+	}
+	if len(path) > maxPath {
+		return fmt.Errorf("directory %d: a path of more than %d bytes", num, maxPath)
 	}
 	z, err := b.ds.readZap(num)
 	if err != nil {

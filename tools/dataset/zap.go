@@ -30,6 +30,7 @@ const (
 	arrayData  = 21
 	chainEnd   = 0xffff
 
+	maxZapBlock = 128 << 10
 	maxZapName  = 255     // without NUL
 	maxZapValue = 1 << 13 // bytes; LAYOUTS has the longest, 2 for each attribute
 )
@@ -103,6 +104,9 @@ func (ds *Dataset) readZap(num uint64) (*zapTable, error) {
 }
 
 func (ds *Dataset) parseZap(o *object) (*zapTable, error) {
+	if o.blksz > maxZapBlock {
+		return nil, fmt.Errorf("a ZAP with blocks of %d bytes", o.blksz)
+	}
 	b, err := ds.block(o, 0)
 	if err != nil {
 		return nil, err
@@ -154,7 +158,7 @@ func (z *zapTable) checkCollisions() {
 }
 
 func parseMicro(b []byte) (*zapTable, error) {
-	if len(b) > 128<<10 {
+	if len(b) > maxZapBlock {
 		return nil, fmt.Errorf("a micro ZAP of %d bytes", len(b))
 	}
 	z := &zapTable{salt: le.Uint64(b[8:])}
@@ -192,7 +196,7 @@ func parseFat(b []byte, get func(uint64) ([]byte, error), blocks uint64) (*zapTa
 	ptrBlock, ptrBlocks, shift := le.Uint64(b[16:]), le.Uint64(b[24:]), le.Uint64(b[32:])
 	z := &zapTable{fat: true, salt: le.Uint64(b[80:])}
 	switch {
-	case bs < 1024 || bs&(bs-1) != 0 || bs > 128<<10:
+	case bs < 1024 || bs&(bs-1) != 0 || bs > maxZapBlock:
 		return nil, fmt.Errorf("a fat ZAP with blocks of %d bytes", bs)
 	case le.Uint64(b[8:]) != zapMagic:
 		return nil, fmt.Errorf("ZAP magic %#x", le.Uint64(b[8:]))

@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,7 +18,7 @@ import (
 func TestStageOfOthers(t *testing.T) {
 	t.Parallel()
 	const stranger = 54321
-	make := func(t *testing.T, stage, sudo string) (int, string) {
+	build := func(t *testing.T, stage, sudo string) (int, string) {
 		t.Helper()
 		var story bytes.Buffer
 		env := Env{Stdin: strings.NewReader(""), Stdout: &story, Stderr: &story, Now: time.Now, Dir: t.TempDir(), Getenv: func(name string) string {
@@ -70,7 +71,7 @@ func TestStageOfOthers(t *testing.T) {
 				}
 				stage = name
 			}
-			code, story := make(t, stage, c.sudo)
+			code, story := build(t, stage, c.sudo)
 			switch {
 			case c.want == "" && code != 0:
 				t.Errorf("exit code %d: %s", code, story)
@@ -82,7 +83,37 @@ func TestStageOfOthers(t *testing.T) {
 			}
 		})
 	}
-	if code, story := make(t, filepath.Join(t.TempDir(), "none"), ""); code != 0 {
+	if code, story := build(t, filepath.Join(t.TempDir(), "none"), ""); code != 0 {
 		t.Errorf("none: exit code %d: %s", code, story)
+	}
+}
+
+// Without a home of its own the cache of a user is in the directory for temporary
+// files, and nobody else's there.
+func TestCacheOfOthers(t *testing.T) {
+	t.Parallel()
+	tmp := t.TempDir()
+	a := &app{env: Env{Getenv: func(name string) string { return map[string]string{"TMPDIR": tmp}[name] }}}
+	for range 2 {
+		dir, err := a.cacheDir()
+		if err != nil || filepath.Dir(dir) != tmp {
+			t.Fatalf("%q, %v", dir, err)
+		}
+		if fi, err := os.Stat(dir); err != nil || fi.Mode().Perm() != 0o700 {
+			t.Errorf("%v, %v", fi.Mode(), err)
+		}
+	}
+	dir, _ := a.cacheDir()
+	for name, change := range map[string]func() error{
+		"writable": func() error { return os.Chmod(dir, 0o777) },
+		"a link":   func() error { return errors.Join(os.Remove(dir), os.Symlink(t.TempDir(), dir)) },
+		"a file":   func() error { return errors.Join(os.Remove(dir), os.WriteFile(dir, nil, 0o600)) },
+	} {
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.cacheDir(); fault.KindOf(err) != fault.Unfit || !strings.Contains(fault.Hint(err), "ENGBLD_CACHE_DIR") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/imgstore"
 	"github.com/TritonDataCenter/engbld/tools/lock"
+	"github.com/TritonDataCenter/engbld/tools/owned"
 	"github.com/TritonDataCenter/engbld/tools/sandbox"
 	"github.com/TritonDataCenter/engbld/tools/ui"
 )
@@ -204,7 +205,7 @@ func (a *app) cacheDir() (string, error) {
 		return filepath.Join(dir, "engbld"), nil
 	}
 	home := a.env.Getenv("HOME")
-	if filepath.IsAbs(home) && ownDir(os.Stat, home) {
+	if filepath.IsAbs(home) && ownDir(home) {
 		return filepath.Join(home, ".cache", "engbld"), nil
 	}
 	tmp := a.env.Getenv("TMPDIR")
@@ -212,11 +213,8 @@ func (a *app) cacheDir() (string, error) {
 		tmp = "/tmp"
 	}
 	dir := filepath.Join(tmp, "engbld-"+strconv.Itoa(os.Getuid()))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fault.Unfit.Errorf("cache directory: %w", err)
-	}
-	if !ownDir(os.Lstat, dir) {
-		return "", fault.WithHint(fault.Unfit.Errorf("cache directory %s belongs to somebody else", dir),
+	if err := owned.Make(dir, os.Getuid()); err != nil {
+		return "", fault.WithHint(fault.Unfit.Errorf("cache directory: %w", err),
 			"set ENGBLD_CACHE_DIR to a directory of your own")
 	}
 	return dir, nil

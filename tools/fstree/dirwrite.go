@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 )
 
 // WriteOptions tune WriteDir and UpdateDir.
@@ -28,14 +29,39 @@ type WriteStats struct {
 // WriteDir writes a tree below root, where none of its names may be yet. Nothing
 // is written elsewhere, whatever names and links the tree holds. Modes and times
 // are the tree's, also of root itself; devices, fifos and sockets are skipped
-// with a warning, and so are times of symbolic links. Holes stay holes.
+// with a warning, and so are times of symbolic links. Holes stay holes. After an
+// error nothing that was written is left, but for directories where somebody else
+// has put something meanwhile.
 func WriteDir(ctx context.Context, root *os.Root, t *Tree, o WriteOptions) (WriteStats, error) {
 	w := newDirWriter(ctx, root, o)
+	var made []madeName
+	w.made = func(name string, dir bool) { made = append(made, madeName{name, dir}) }
 	err := w.entries(".", t.Root)
 	if err == nil {
 		err = w.finish(".", t.Root)
 	}
+	if err != nil {
+		takeBack(root, made)
+	}
 	return w.stats, err
+}
+
+// madeName is a name that was made.
+type madeName struct {
+	name string
+	dir  bool
+}
+
+// takeBack removes what was made, as far as it can be removed.
+func takeBack(root *os.Root, made []madeName) {
+	for _, m := range made {
+		if m.dir {
+			root.Chmod(m.name, 0o700) // it may forbid removing by now
+		}
+	}
+	for _, m := range slices.Backward(made) {
+		root.Remove(m.name)
+	}
 }
 
 // dirWriter makes files below a root.
@@ -44,6 +70,7 @@ type dirWriter struct {
 	ctx   context.Context
 	root  *os.Root
 	first map[*Node]string // where a file with several names is
+	made  func(name string, dir bool)
 	buf   []byte
 	zero  []byte
 	stats WriteStats
@@ -51,7 +78,9 @@ type dirWriter struct {
 
 func newDirWriter(ctx context.Context, root *os.Root, o WriteOptions) *dirWriter {
 	const piece = 128 << 10
-	return &dirWriter{WriteOptions: o, ctx: ctx, root: root, first: make(map[*Node]string), buf: make([]byte, piece), zero: make([]byte, piece)}
+	return &dirWriter{
+		WriteOptions: o, ctx: ctx, root: root, first: make(map[*Node]string), made: func(string, bool) {}, buf: make([]byte, piece), zero: make([]byte, piece),
+	}
 }
 
 // writes tells whether a node can be made; others are skipped.
@@ -65,6 +94,7 @@ func (w *dirWriter) put(name, shown string, n *Node) error {
 		if err := w.root.Mkdir(name, 0o700); err != nil {
 			return err
 		}
+		w.made(name, true)
 		w.stats.Files++
 		if err := w.entries(name, n); err != nil {
 			return err
@@ -80,13 +110,21 @@ func (w *dirWriter) put(name, shown string, n *Node) error {
 	w.stats.Files++
 	if n.links > 1 {
 		if old, ok := w.first[n]; ok {
-			return w.root.Link(old, name)
+			err := w.root.Link(old, name)
+			if err == nil {
+				w.made(name, false)
+			}
+			return err
 		}
 		w.first[n] = name
 	}
 	if n.IsSymlink() {
-		if err := w.root.Symlink(n.Target, name); err != nil || !w.Owners {
+		if err := w.root.Symlink(n.Target, name); err != nil {
 			return err
+		}
+		w.made(name, false)
+		if !w.Owners {
+			return nil
 		}
 		return w.root.Lchown(name, int(n.UID), int(n.GID))
 	}
@@ -114,6 +152,7 @@ func (w *dirWriter) content(name string, n *Node) (err error) {
 	if err != nil {
 		return err
 	}
+	w.made(name, false)
 	defer func() {
 		if e := f.Close(); err == nil {
 			err = e

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fstree"
 )
 
@@ -29,9 +30,18 @@ type ExtractStats struct {
 // written elsewhere, whatever names and links the image holds. Modes and times
 // are the image's; devices, fifos and sockets are skipped with a warning (Tar
 // keeps the first two), and so are times of symbolic links. Holes stay holes.
-func (im *Image) Extract(ctx context.Context, dir string, o ExtractOptions) (ExtractStats, error) {
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return ExtractStats{}, err
+// After an error, or when ctx ends, what was written is removed, dir as well if it
+// was made.
+func (im *Image) Extract(ctx context.Context, dir string, o ExtractOptions) (stats ExtractStats, err error) {
+	switch exists := os.Mkdir(dir, 0o755); {
+	case exists == nil:
+		defer func() {
+			if err != nil {
+				os.Remove(dir) // if nobody else has put something there
+			}
+		}()
+	case !errors.Is(exists, fs.ErrExist):
+		return ExtractStats{}, exists
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -41,13 +51,14 @@ func (im *Image) Extract(ctx context.Context, dir string, o ExtractOptions) (Ext
 	if entries, err := fs.ReadDir(root.FS(), "."); err != nil {
 		return ExtractStats{}, err
 	} else if len(entries) > 0 {
-		return ExtractStats{}, fmt.Errorf("extracting to %s: the directory is not empty", dir)
+		return ExtractStats{}, fault.WithHint(fmt.Errorf("extracting to %s: the directory is not empty", dir),
+			"name another one, or empty it; a process that was killed leaves what it has written")
 	}
-	stats, err := fstree.WriteDir(ctx, root, im.Tree, fstree.WriteOptions{Warn: o.Warn, Owners: o.Owners})
+	wrote, err := fstree.WriteDir(ctx, root, im.Tree, fstree.WriteOptions{Warn: o.Warn, Owners: o.Owners})
 	if err != nil {
 		err = fmt.Errorf("extracting to %s: %w", dir, err)
 	}
-	return ExtractStats{Files: stats.Files, Skipped: stats.Skipped, Bytes: stats.Bytes}, err
+	return ExtractStats{Files: wrote.Files, Skipped: wrote.Skipped, Bytes: wrote.Bytes}, err
 }
 
 // Tar writes the tree as a pax archive: owners, modes, times to the nanosecond,

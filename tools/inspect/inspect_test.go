@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -16,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/TritonDataCenter/engbld/tools/dataset"
+	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fstree"
 )
 
@@ -159,6 +161,56 @@ func TestExtract(t *testing.T) {
 	if _, err := im.Extract(context.Background(), dir, ExtractOptions{}); err == nil {
 		t.Error("extracted over something")
 	}
+}
+
+// An extraction that does not get to its end leaves the disk as it was.
+func TestExtractInterrupted(t *testing.T) {
+	t.Parallel()
+	im := open(t, "minimal-base", "minimal-incr")
+	top := t.TempDir()
+	var names int
+	im.Tree.Walk(func(string, *fstree.Node) error { names++; return nil })
+	for _, n := range []int{0, 1, 2, names / 2, names - 1} {
+		for _, dir := range []string{"made", "empty"} {
+			dir = filepath.Join(top, dir)
+			was := ""
+			if filepath.Base(dir) == "empty" {
+				was = "empty"
+				if err := os.MkdirAll(dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := im.Extract(&stops{Context: t.Context(), after: n}, dir, ExtractOptions{}); !errors.Is(err, context.Canceled) {
+				t.Fatalf("stopped after %d looks: %v", n, err)
+			}
+			entries, err := os.ReadDir(dir)
+			if len(entries) > 0 || was == "" && !errors.Is(err, fs.ErrNotExist) || was != "" && err != nil {
+				t.Fatalf("stopped after %d looks: left in %s: %v, %v", n, dir, entries, err)
+			}
+		}
+	}
+	dir := filepath.Join(top, "made")
+	if _, err := im.Extract(t.Context(), dir, ExtractOptions{}); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+	if _, err := im.Extract(t.Context(), dir, ExtractOptions{}); fault.Hint(err) == "" {
+		t.Errorf("over something: %v", err)
+	} else if _, err := os.Stat(dir); err != nil {
+		t.Error(err)
+	}
+}
+
+// stops is a context that has ended when it was looked at a number of times.
+type stops struct {
+	context.Context
+	after int
+}
+
+func (s *stops) Err() error {
+	if s.after--; s.after < 0 {
+		return context.Canceled
+	}
+	return nil
 }
 
 func describe(t testing.TB, p string, n *fstree.Node) string {

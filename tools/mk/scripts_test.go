@@ -131,26 +131,25 @@ func TestMkrepo(t *testing.T) {
 	}
 	if out, ok := mkrepo("-u", "file:///nosuch", "new"); ok || w.has("new") || len(w.left()) > 0 {
 		t.Errorf("success is %v, left %q:\n%s", ok, w.left(), out)
-
-		// A password of the place repositories come from is not handed on.
-		repos := filepath.Join(w.dir, "repos")
-		for _, r := range []string{"engbld", "javascriptlint", "jsstyle", "restdown"} {
-			cmd := exec.Command("sh", "-c", "git init -q "+r+".git && git -C "+r+".git commit -q --allow-empty -m x")
-			if cmd.Dir, cmd.Env = repos, w.env; os.MkdirAll(repos, 0o777) != nil {
-				t.Fatal(repos)
-			}
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
+	}
+	// A password of the place repositories come from is not handed on.
+	repos := filepath.Join(w.dir, "repos")
+	for _, r := range []string{"engbld", "javascriptlint", "jsstyle", "restdown"} {
+		cmd := exec.Command("sh", "-c", "git init -q "+r+".git && git -C "+r+".git commit -q --allow-empty -m x")
+		if cmd.Dir, cmd.Env = repos, w.env; os.MkdirAll(repos, 0o777) != nil {
+			t.Fatal(repos)
 		}
-		config := filepath.Join(w.dir, "gitconfig")
-		w.put("gitconfig", "[protocol \"file\"]\n\tallow = always\n[url \"file://"+repos+"/\"]\n\tinsteadOf = https://ci:s3cret@h.invalid/\n")
-		w.env = append(w.env, "GIT_CONFIG_GLOBAL="+config)
-		out, ok := mkrepo("-u", "https://ci:s3cret@h.invalid", "public")
-		modules := w.read("public/.gitmodules")
-		if !ok || strings.Contains(out+modules, "s3cret") || strings.Count(modules, "url = https://h.invalid/") != 4 {
-			t.Errorf("success is %v:\n%s\n%s", ok, out, modules)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
 		}
+	}
+	config := filepath.Join(w.dir, "gitconfig")
+	w.put("gitconfig", "[protocol \"file\"]\n\tallow = always\n[url \"file://"+repos+"/\"]\n\tinsteadOf = https://ci:s3cret@h.invalid/\n")
+	w.env = append(w.env, "GIT_CONFIG_GLOBAL="+config)
+	out, ok := mkrepo("-u", "https://ci:s3cret@h.invalid", "public")
+	modules := w.read("public/.gitmodules")
+	if !ok || strings.Contains(out+modules, "s3cret") || strings.Count(modules, "url = https://h.invalid/") != 4 {
+		t.Errorf("success is %v:\n%s\n%s", ok, out, modules)
 	}
 }
 

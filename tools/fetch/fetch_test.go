@@ -40,6 +40,7 @@ type server struct {
 	fault func(n int64, w http.ResponseWriter, r *http.Request) bool
 	cutAt int  // bytes after which each answer breaks off; 0: none
 	plain bool // knows no ranges
+	deaf  bool // takes no notice of If-Range
 }
 
 func serve(t *testing.T, data []byte) *server {
@@ -67,7 +68,7 @@ func (s *server) handle(w http.ResponseWriter, r *http.Request) {
 	}
 	start := 0
 	if v, ok := strings.CutPrefix(r.Header.Get("Range"), "bytes="); ok && !s.plain {
-		if c := r.Header.Get("If-Range"); c == "" || c == s.etag || c == s.modified {
+		if c := r.Header.Get("If-Range"); c == "" || c == s.etag || c == s.modified || s.deaf {
 			start, _ = strconv.Atoi(strings.TrimSuffix(v, "-"))
 		}
 	}
@@ -237,6 +238,94 @@ func TestFaultsThatPass(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A server that takes no notice of If-Range sends the rest of another file, and
+// nobody knows a digest: what it says of the two tells, in one call and between two.
+func TestChangedWithoutIfRange(t *testing.T) {
+	t.Parallel()
+	const monday, tuesday = "Mon, 05 Jan 2026 10:00:00 GMT", "Tue, 06 Jan 2026 10:00:00 GMT"
+	type answer struct {
+		etag, modified string
+		size           int
+	}
+	for name, tt := range map[string]struct {
+		first, second answer
+		ranges        int64 // parts that were sent
+		same          bool  // it is the same file
+	}{
+		"time":                  {answer{"", monday, 300_000}, answer{"", tuesday, 300_000}, 1, false},
+		"length":                {answer{"", monday, 300_000}, answer{"", monday, 300_001}, 1, false},
+		"ETag":                  {answer{`"1"`, monday, 300_000}, answer{`"2"`, monday, 300_000}, 1, false},
+		"weak ETag":             {answer{`W/"1"`, monday, 300_000}, answer{`W/"2"`, monday, 300_000}, 1, false},
+		"time beside the ETag":  {answer{`"1"`, monday, 300_000}, answer{`"1"`, tuesday, 300_000}, 1, false},
+		"an ETag that is gone":  {answer{`"1"`, monday, 300_000}, answer{"", monday, 300_000}, 1, false},
+		"nothing to compare":    {answer{`W/"1"`, "", 300_000}, answer{"", "", 300_000}, 0, false},
+		"the same":              {answer{`"1"`, monday, 300_000}, answer{`"1"`, monday, 300_000}, 1, true},
+		"the same, by its time": {answer{"", monday, 300_000}, answer{"", monday, 300_000}, 1, true},
+		"the same, time unsaid": {answer{"", monday, 300_000}, answer{"", "", 300_000}, 1, true},
+	} {
+		for _, calls := range []int{1, 2} {
+			t.Run(fmt.Sprintf("%s in %d calls", name, calls), func(t *testing.T) {
+				t.Parallel()
+				s := serve(t, nil)
+				s.deaf = true
+				old, data := testData(tt.first.size), testData(tt.second.size + 1)[1:]
+				if tt.same {
+					data = old
+				}
+				s.fault = func(n int64, _ http.ResponseWriter, _ *http.Request) bool {
+					if n == 1 {
+						s.data, s.etag, s.modified, s.cutAt = old, tt.first.etag, tt.first.modified, 100_000
+					} else {
+						s.data, s.etag, s.modified, s.cutAt = data, tt.second.etag, tt.second.modified, 0
+					}
+					return false
+				}
+				dst := filepath.Join(t.TempDir(), "f")
+				c := quickClient()
+				if calls == 2 {
+					c.Retries = -1
+					if _, err := c.GetFile(t.Context(), s.URL, dst, Expect{}); err == nil {
+						t.Fatal("no error")
+					}
+					c = quickClient()
+				}
+				if _, err := c.GetFile(t.Context(), s.URL, dst, Expect{}); err != nil {
+					t.Fatal(err)
+				}
+				onlyFile(t, dst, data)
+				if n := s.ranges.Load(); n != tt.ranges {
+					t.Errorf("%d parts were sent, want %d", n, tt.ranges)
+				}
+			})
+		}
+	}
+}
+
+// A part whose file's length is not known is fetched again.
+func TestPartOfUnknownLength(t *testing.T) {
+	t.Parallel()
+	data := testData(300_000)
+	s := serve(t, data)
+	s.etag, s.modified, s.deaf = "", "Mon, 05 Jan 2026 10:00:00 GMT", true
+	dir := t.TempDir()
+	d := &download{url: s.URL, parent: dir}
+	put := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(d.partName(), name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(d.partName(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	put(dataName, strings.Repeat("x", 100_000))
+	put(metaName, fmt.Sprintf(`{"URL":%q,"LastModified":%q}`, s.URL, s.modified))
+	dst := filepath.Join(dir, "f")
+	if _, err := quickClient().GetFile(t.Context(), s.URL, dst, Expect{}); err != nil {
+		t.Fatal(err)
+	}
+	onlyFile(t, dst, data)
 }
 
 // TestMixedUpParts has a server without validators whose file changes between

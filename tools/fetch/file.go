@@ -72,7 +72,7 @@ type download struct {
 	want    Expect
 	cond    http.Header // for the first request
 	sum     *checker
-	info    Info
+	info    Info // Size is what the server says until it is all there, 0 where it does not
 	resumed bool // some of it came by an earlier request
 	cut     bool // what came so far is good, but not all
 	same    bool // the server says that what cond names is current
@@ -167,7 +167,7 @@ func (d *download) beginIn(parent string) (err error) {
 // it is still the same file.
 func (d *download) adopt() bool {
 	raw, err := os.ReadFile(filepath.Join(d.dir, metaName))
-	if err != nil || json.Unmarshal(raw, &d.info) != nil || (d.validator() == "" && !d.want.digested()) {
+	if err != nil || json.Unmarshal(raw, &d.info) != nil || !d.comparable() {
 		return false
 	}
 	if d.f, err = os.OpenFile(d.path(), os.O_RDWR, 0); err != nil {
@@ -184,7 +184,7 @@ func (d *download) adopt() bool {
 
 // keep leaves a part of some length for the next call.
 func (d *download) keep() bool {
-	if d.spared != nil || d.sum.size < enoughGain || (d.validator() == "" && !d.want.digested()) || d.f.Close() != nil {
+	if d.spared != nil || d.sum.size < enoughGain || !d.comparable() || d.f.Close() != nil {
 		return false
 	}
 	meta, err := json.Marshal(d.info)
@@ -206,10 +206,24 @@ func (d *download) drop() {
 	}
 }
 
+// comparable tells whether a later answer can be known to be of the same file: by
+// its digest, a strong ETag, or its time and length together.
+func (d *download) comparable() bool {
+	return d.want.digested() || d.strongTag() != "" || d.info.LastModified != "" && d.info.Size > 0
+}
+
+// strongTag is the ETag if it stands for every byte.
+func (d *download) strongTag() string {
+	if strings.HasPrefix(d.info.ETag, "W/") {
+		return ""
+	}
+	return d.info.ETag
+}
+
 // validator is what If-Range takes: a strong ETag, else the time of last change.
 func (d *download) validator() string {
-	if d.info.ETag != "" && !strings.HasPrefix(d.info.ETag, "W/") {
-		return d.info.ETag
+	if tag := d.strongTag(); tag != "" {
+		return tag
 	}
 	return d.info.LastModified
 }
@@ -230,13 +244,13 @@ func (d *download) restart() error {
 func (d *download) try(ctx context.Context) error {
 	header := http.Header{}
 	if d.sum.size > 0 {
-		switch v := d.validator(); {
-		case v != "":
-			header.Set("If-Range", v)
-		case !d.want.digested():
+		if !d.comparable() {
 			if err := d.restart(); err != nil {
 				return err
 			}
+		}
+		if v := d.validator(); v != "" {
+			header.Set("If-Range", v)
 		}
 	}
 	if d.sum.size > 0 {
@@ -291,19 +305,46 @@ func (d *download) again(err error) error {
 }
 
 func (d *download) describe(r *http.Response) {
-	d.info = Info{URL: redact.Address(r.Request.URL.String()), ETag: r.Header.Get("ETag"), LastModified: r.Header.Get("Last-Modified")}
+	d.info = Info{URL: redact.Address(r.Request.URL.String()), ETag: r.Header.Get("ETag"), LastModified: r.Header.Get("Last-Modified"), Size: max(r.ContentLength, 0)}
 }
 
 // resume takes the rest of a file if it is the rest of the same one.
 func (d *download) resume(r *http.Response) error {
 	start, total, err := parseContentRange(r.Header.Get("Content-Range"))
-	tag := r.Header.Get("ETag")
-	if err != nil || start != d.sum.size || (tag != "" && d.info.ETag != "" && tag != d.info.ETag) {
+	if err != nil || start != d.sum.size {
 		d.resumed = true
 		return d.again(fmt.Errorf("asked for bytes from %d, got %q", d.sum.size, r.Header.Get("Content-Range")))
 	}
 	d.resumed = true
+	if d.sum.size == 0 { // though nobody asked for a part
+		d.describe(r)
+		d.info.Size = max(total, 0)
+	} else if !d.sameFile(r.Header, total) {
+		return d.again(errors.New("the file was changed while it was fetched"))
+	}
+	if total < 0 && d.info.Size > 0 {
+		total = d.info.Size
+	}
 	return d.take(r, total)
+}
+
+// sameFile compares what an answer with a part says of the file with what the first
+// one said: some servers know ranges, but not If-Range. Such an answer may leave the
+// time out if If-Range was heeded, but not the ETag (RFC 9110 section 15.3.7), unless
+// there is a digest to tell in the end.
+func (d *download) sameFile(h http.Header, total int64) bool {
+	tag, time := h.Get("ETag"), h.Get("Last-Modified")
+	switch {
+	case tag != "" && d.info.ETag != "" && tag != d.info.ETag,
+		time != "" && d.info.LastModified != "" && time != d.info.LastModified,
+		total >= 0 && d.info.Size > 0 && total != d.info.Size:
+		return false
+	case d.want.digested():
+		return true
+	case d.strongTag() != "":
+		return tag != ""
+	}
+	return total >= 0
 }
 
 // parseContentRange reads "bytes 5-9/10"; total is -1 for "*".

@@ -3,6 +3,7 @@ package dataset
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/TritonDataCenter/engbld/tools/fstree"
+	"github.com/TritonDataCenter/engbld/tools/zstream"
 )
 
 // Paths have a bound, the same for writing, reading and checking.
@@ -159,3 +161,50 @@ func TestCompressedInSmallParts(t *testing.T) {
 type readerOf struct{ io.Reader }
 
 func (r readerOf) Read(p []byte) (int, error) { return r.Reader.Read(p[:min(len(p), 512)]) }
+
+// One of many nested directories that cannot be changed in place changes all
+// above it at the price of these, not of a pass over all files for each level.
+func TestAwkwardChain(t *testing.T) {
+	t.Parallel()
+	const depth, files = 1500, 20_000
+	tree := fstree.New(testTime)
+	dir, path := tree.Root, ""
+	for range depth {
+		sub := &fstree.Node{Mode: fstree.TypeDir | 0o755}
+		dir.Add("d", sub)
+		dir.Add("e", &fstree.Node{Mode: fstree.TypeRegular | 0o644})
+		dir, path = sub, path+"d/"
+	}
+	for i := range files {
+		must(t, tree.MkdirAll(fmt.Sprintf("w%d", i%20), 0o755))
+		must(t, tree.Put(fmt.Sprintf("w%d/f%d", i%20, i), &fstree.Node{Mode: fstree.TypeRegular | 0o644}))
+	}
+	full := writeFull(t, tree, 5)
+	base, err := Read(context.Background(), []Layer{full}, ReadOptions{})
+	must(t, err)
+	for _, num := range base.numbers {
+		if o := base.objects.get(num); o.typ == zstream.TypeDirectory && num != base.root {
+			o.slots = 2
+		}
+	}
+	if tree, err = base.Tree(testTime); err != nil {
+		t.Fatal(err)
+	}
+	must(t, tree.WriteFile(path+"new", []byte("x"), 0o644))
+	p, err := newPlan(context.Background(), base, tree, Options{ToGUID: 6, ToName: "a@b", Now: testTime}, false)
+	must(t, err)
+	kept := 0
+	for _, f := range p.files {
+		if !f.keep {
+			continue
+		}
+		kept++
+		if differs, err := p.differs(f); err != nil || differs && f.awkward() {
+			t.Fatalf("%s is kept and differs, %v", f.path(), err)
+		}
+	}
+	// The chain is given up; what else is in it only says so, and the rest stays.
+	if want := 1 + 20 + files + depth; kept != want || len(p.files) != want+depth+1 {
+		t.Errorf("%d of %d objects are kept instead of %d", kept, len(p.files), want)
+	}
+}

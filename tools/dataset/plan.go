@@ -402,7 +402,7 @@ func (p *plan) origin(f *file) error {
 // entries). One such object changes its
 // directory, and that may be one of them again.
 func (p *plan) settle() error {
-	var awkward []*file
+	var look []*file
 	for _, f := range p.files {
 		if f.keep && f.node.IsDir() {
 			z, err := p.base.readZap(f.base.num)
@@ -412,31 +412,23 @@ func (p *plan) settle() error {
 			f.fat, f.rare().salt = z.fat, z.salt
 			f.entries = p.entriesDiffer(f, z)
 		}
-		if f.keep && (!f.base.standsAlone() || len(f.base.bonus) > bonusRoom-8*maxTrivial) {
-			awkward = append(awkward, f)
+		if f.awkward() {
+			look = append(look, f)
 		}
 	}
-	for again := true; again; {
-		again = false
-		for _, f := range awkward {
-			if !f.keep {
-				continue
-			}
-			differs, err := p.differs(f)
-			if err != nil {
-				return fmt.Errorf("%s: %w", f.path(), err)
-			}
-			if differs {
-				f.keep, again = false, true
-				p.reached.set(f.base.num, false)
-			}
+	for len(look) > 0 {
+		f := look[len(look)-1]
+		look = look[:len(look)-1]
+		if !f.keep {
+			continue
 		}
-		// Files given up above are found in their directories here.
-		if again {
-			for _, f := range p.files {
-				if f.keep && f.node.IsDir() && !f.entries {
-					f.entries = f.childrenMoved()
-				}
+		differs, err := p.differs(f)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.path(), err)
+		}
+		if differs {
+			if look, err = p.giveUp(f, look); err != nil {
+				return err
 			}
 		}
 	}
@@ -535,8 +527,40 @@ func (p *plan) entriesDiffer(f *file, z *zapTable) bool {
 	return false
 }
 
-func (f *file) childrenMoved() bool {
-	return slices.ContainsFunc(f.few.kids, func(kid *file) bool { return !kid.keep })
+// awkward tells of a kept object whether it cannot be changed in place.
+func (f *file) awkward() bool {
+	return f.keep && (!f.base.standsAlone() || len(f.base.bonus) > bonusRoom-8*maxTrivial)
+}
+
+// giveUp takes f's number from it, and appends to look what may differ by that:
+// directories it has names in, and what says that it is in f.
+func (p *plan) giveUp(f *file, look []*file) ([]*file, error) {
+	f.keep = false
+	p.reached.set(f.base.num, false)
+	for i := -1; i < len(f.rarely().others); i++ {
+		d := f.parent
+		if i >= 0 {
+			d = f.few.others[i]
+		}
+		if d.keep && !d.entries {
+			if d.entries = true; d.awkward() {
+				look = append(look, d)
+			}
+		}
+	}
+	for _, kid := range f.rarely().kids {
+		if !kid.awkward() {
+			continue
+		}
+		in, err := p.base.stat(kid.base)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", kid.path(), err)
+		}
+		if in.parent == f.base.num {
+			look = append(look, kid)
+		}
+	}
+	return look, nil
 }
 
 // differs tells whether a kept object needs a record.

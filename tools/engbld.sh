@@ -93,15 +93,32 @@ fi
 cd - >/dev/null || exit 6
 dir=$cache/bin/$key
 bin=$dir/engbld
+whole=$dir/size # written when the program was on the disk
 
-clean_up() { rm -f "$dir/.engbld-new.$$"; [ -z "$locked" ] || rm -rf "$dir/.engbld-lock"; }
+# A program that lost something, when the power went off, say, is built again: a
+# shell takes an empty one for a script that does nothing, and does that well. This
+# starts no process, unless the program was written after its size: cache copied?
+good() {
+	[ -x "$bin" ] && [ -s "$bin" ] && [ -r "$whole" ] || return 1
+	if [ "$bin" -nt "$whole" ]; then
+		size=
+		read -r size <"$whole"
+		[ "$(($(wc -c <"$bin")))" = "$size" ] || return 1
+		touch "$whole" 2>/dev/null
+	fi
+	first=
+	IFS= read -r first <"$bin"
+	[ -n "$first" ] # without zeros, which shells leave out
+}
+
+clean_up() { rm -f "$dir/.engbld-new.$$" "$dir/.engbld-size.$$"; [ -z "$locked" ] || rm -rf "$dir/.engbld-lock"; }
 
 # One build at a time, so that make -j does not do the same work several times; it
 # would be safe without. A lock whose owner is gone counts for nothing.
 lock() {
 	locked=
 	tries=0
-	while [ $tries -lt 300 ] && ! [ -x "$bin" ]; do
+	while [ $tries -lt 300 ] && ! good; do
 		if mkdir "$dir/.engbld-lock" 2>/dev/null; then
 			locked=yes
 			echo "$$ $(uname -n)" >"$dir/.engbld-lock/owner"
@@ -162,14 +179,14 @@ prebuilt() {
 	chmod 755 "$dir/.engbld-new.$$"
 }
 
-if ! [ -x "$bin" ]; then
+if ! good; then
 	mkdir -p "$dir" || fail 6 "no place for the program: $dir" "set ENGBLD_CACHE_DIR to a directory that can be written"
 	trap clean_up EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
 	lock
-	if ! [ -x "$bin" ]; then
+	if ! good; then
 		go=${ENGBLD_GO:-go}
 		if command -v "$go" >/dev/null 2>&1 && build; then
 			:
@@ -182,7 +199,10 @@ if ! [ -x "$bin" ]; then
 				"install Go (see go.mod for the version), or name one with ENGBLD_GO" \
 				"or take a prebuilt program: ENGBLD_PREBUILT_DIR or ENGBLD_PREBUILT_URL"
 		fi
-		mv -f "$dir/.engbld-new.$$" "$bin" || fail 6 "putting the program at $bin did not work"
+		# Its name and its size come when it is on the disk.
+		sync "$dir/.engbld-new.$$" 2>/dev/null || sync 2>/dev/null
+		rm -f "$whole" && mv -f "$dir/.engbld-new.$$" "$bin" && echo "$(($(wc -c <"$bin")))" >"$dir/.engbld-size.$$" &&
+			mv -f "$dir/.engbld-size.$$" "$whole" && good || fail 6 "putting the program at $bin did not work"
 		# A program has some 20 MB: the newest are kept.
 		ls -t "$cache/bin" | sed 1,20d | while read -r old; do rm -rf "${cache:?}/bin/$old"; done
 		ls -t "$cache/src" 2>/dev/null | sed 1,500d | while read -r old; do rm -f "${cache:?}/src/$old"; done

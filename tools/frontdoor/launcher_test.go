@@ -194,6 +194,56 @@ func TestLauncherStaleLock(t *testing.T) {
 	l.onlyFinished(t)
 }
 
+// A program that lost something is built again, and never taken for a script.
+func TestLauncherHalfProgram(t *testing.T) {
+	t.Parallel()
+	for _, shell := range []string{"sh", "dash", "bash", "ksh93"} {
+		if _, err := exec.LookPath(shell); err != nil {
+			continue
+		}
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			l := newLauncher(t)
+			run := func(builds int) {
+				t.Helper()
+				if out := l.ok(t, shell, l.script(), "x"); !strings.HasSuffix(out, "arg=x\n") || l.builds() != builds {
+					t.Errorf("built %d times, want %d; output %q", l.builds(), builds, out)
+				}
+			}
+			run(1)
+			bin := strings.TrimSpace(l.ok(t, shell, l.script(), "--engbld-path"))
+			whole := filepath.Join(filepath.Dir(bin), "size")
+			program := read(t, bin)
+			touch := func(name string, d time.Duration) { // d after the program was built
+				t.Helper()
+				if err := os.Chtimes(name, time.Time{}, time.Now().Add(-time.Hour).Add(d)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			put := func(text string, d time.Duration) {
+				t.Helper()
+				write(t, bin, text, 0o777)
+				touch(whole, 0)
+				touch(bin, d)
+			}
+			put("", -time.Minute) // as a lost write leaves it
+			run(2)
+			put(strings.Repeat("\x00", len(program)), -time.Minute)
+			run(3)
+			put(program[:len(program)/2], time.Minute)
+			run(4)
+			if err := os.Remove(whole); err != nil { // the power went off before that
+				t.Fatal(err)
+			}
+			run(5)
+			put(program, time.Minute) // a copy of the cache
+			run(5)
+			run(5)
+			l.onlyFinished(t)
+		})
+	}
+}
+
 func TestLauncherInterrupted(t *testing.T) {
 	t.Parallel()
 	l := newLauncher(t)
@@ -266,7 +316,7 @@ func TestLauncherWritesNothingBesideItself(t *testing.T) {
 func withoutGo(t testing.TB, c command, dir string) string {
 	t.Helper()
 	for _, tool := range []string{"sh", "find", "sort", "xargs", "cat", "uname", "id", "mkdir", "mv", "rm", "sed", "sleep", "tr",
-		"sha256sum", "ls", "cp", "chmod", "git", "make", "date", "printf", "env", "touch", "dirname", "awk", "true", "false"} {
+		"sha256sum", "ls", "wc", "cp", "chmod", "git", "make", "date", "printf", "env", "touch", "dirname", "awk", "true", "false"} {
 		if p := strings.TrimSpace(c.ok(t, "sh", "-c", "command -v "+tool)); strings.HasPrefix(p, "/") {
 			if err := os.MkdirAll(dir, 0o777); err != nil {
 				t.Fatal(err)

@@ -342,6 +342,10 @@ func FuzzReader(f *testing.F) {
 	f.Add(sample(f, 5))
 	b, _ := hex.DecodeString("00000000000000ac")
 	f.Add(b)
+	large := sample(f, 0)
+	le.PutUint64(large[16:], 1|uint64(FeatureLargeBlocks|FeatureEmbedData)<<2)
+	le.PutUint64(large[5704+16:], MaxSpill+512) // its spill block
+	f.Add(large)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > 1<<16 {
 			return

@@ -76,11 +76,11 @@ func TestGolden(t *testing.T) {
 			m := load(t, tt.name, tt.dir)
 			opts := options(m, tt.env)
 			if tt.name == "linux" {
-				opts.Servers = []buildenv.Server{{What: "image server", URL: "https://images.example.invalid"}, {What: "packages", URL: "https://pkgsrc.example.invalid"}}
+				opts.Servers = []buildenv.Server{{What: "image server", URL: "https://ci:s3cret@images.example.invalid?channel=s3cret"}, {What: "packages", URL: "https://pkgsrc.example.invalid"}}
 				opts.Reach = func(_ context.Context, url string) (time.Time, error) { return opts.Now().Add(time.Minute), nil }
 			}
 			if tt.name == "linux-service" {
-				opts.Servers = []buildenv.Server{{What: "image server", URL: "https://images.example.invalid"}}
+				opts.Servers = []buildenv.Server{{What: "image server", URL: "https://s3cret@images.example.invalid"}}
 				opts.Reach = func(context.Context, string) (time.Time, error) {
 					return time.Time{}, errors.New("no such host")
 				}
@@ -293,8 +293,8 @@ func TestShow(t *testing.T) {
 	if out, _, err := command(t, m, nil, "-r"); err == nil || fault.KindOf(err) != fault.Defect || out != "" {
 		t.Error(out, err)
 	}
-	m.commands[mk].Status, m.commands[mk].Stderr = 2, "Makefile:3: *** oh.  Stop.\n"
-	if out, _, err := command(t, m, nil, "-r"); err == nil || !strings.Contains(err.Error(), "*** oh") || out != "" {
+	m.commands[mk].Status, m.commands[mk].Stderr = 2, "git: no https://ci:s3cret@h.invalid/x\nMakefile:3: *** oh.  Stop.\n"
+	if out, _, err := command(t, m, nil, "-r"); err == nil || !strings.Contains(err.Error(), "*** oh") || strings.Contains(err.Error(), "s3cret") || out != "" {
 		t.Error(out, err)
 	}
 }

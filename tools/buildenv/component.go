@@ -13,6 +13,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/flavor"
 	"github.com/TritonDataCenter/engbld/tools/makefile"
+	"github.com/TritonDataCenter/engbld/tools/redact"
 )
 
 // Component is what a component says of itself.
@@ -143,7 +144,7 @@ func lastLines(s string, n int) string {
 	if len(lines) > n {
 		lines = append([]string{"..."}, lines[len(lines)-n:]...)
 	}
-	return strings.Join(lines, "\n")
+	return redact.Text(strings.Join(lines, "\n"))
 }
 
 // required finds the machine c wants, nil if it names no image.

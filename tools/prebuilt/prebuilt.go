@@ -26,6 +26,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/filelock"
+	"github.com/TritonDataCenter/engbld/tools/redact"
 	"github.com/TritonDataCenter/engbld/tools/untar"
 )
 
@@ -63,6 +64,9 @@ func (s *Source) url(p string) string {
 	return strings.TrimRight(base, "/") + (&url.URL{Path: p}).EscapedPath()
 }
 
+// shown is url for messages.
+func (s *Source) shown(p string) string { return redact.Address(s.url(p)) }
+
 func (s *Source) infof(format string, args ...any) {
 	if s.Infof != nil {
 		s.Infof(format, args...)
@@ -98,7 +102,7 @@ func (s *Source) list(ctx context.Context, dir string) (map[string]entry, error)
 			if err := d.Decode(&e); errors.Is(err, io.EOF) {
 				break
 			} else if err != nil {
-				return nil, fault.Network.Errorf("%s is no listing of a directory: %w", u, err)
+				return nil, fault.Network.Errorf("%s is no listing of a directory: %w", s.shown(dir), err)
 			}
 			all[e.Name], last = e, e.Name
 		}
@@ -107,7 +111,7 @@ func (s *Source) list(ctx context.Context, dir string) (map[string]entry, error)
 		}
 		marker = last
 	}
-	return nil, fault.Network.Errorf("the directory %s has too many entries", s.url(dir))
+	return nil, fault.Network.Errorf("the directory %s has too many entries", s.shown(dir))
 }
 
 func (e entry) expect() fetch.Expect {
@@ -155,11 +159,11 @@ func (s *Source) Go(ctx context.Context, version, goos, goarch, dir string) (str
 		}
 	}
 	if e.Name == "" {
-		return "", fault.Network.Errorf("no Go %s for %s %s in %s", version, strings.Join(systems, " or "), goarch, s.url(goDir))
+		return "", fault.Network.Errorf("no Go %s for %s %s in %s", version, strings.Join(systems, " or "), goarch, s.shown(goDir))
 	}
 	dst := filepath.Join(dir, e.Name)
 	if info, err := os.Stat(dst); err != nil || e.Size > 0 && info.Size() != e.Size {
-		s.infof("Go toolchain %s", s.url(path.Join(goDir, e.Name)))
+		s.infof("Go toolchain %s", s.shown(path.Join(goDir, e.Name)))
 		if _, err := s.Client.GetFile(ctx, s.url(path.Join(goDir, e.Name)), dst, e.expect()); err != nil {
 			return "", fmt.Errorf("getting Go %s: %w", version, err)
 		}
@@ -220,13 +224,13 @@ func (s *Source) CTFTools(ctx context.Context, platform, dir string) error {
 		// A path of the store, or a name beside it.
 		to := strings.TrimSpace(string(latest))
 		if to == "" || strings.ContainsAny(to, "\n\x00") {
-			return fault.Network.Errorf("%s says nothing of use: %.60q", s.url(at+"/latest"), to)
+			return fault.Network.Errorf("%s says nothing of use: %.60q", s.shown(at+"/latest"), to)
 		}
 		if !strings.HasPrefix(to, "/") {
 			to = path.Join(at, to)
 		}
 		from := s.url(path.Join(to, "ctftools.tar.gz"))
-		s.infof("CTF tools %s", from)
+		s.infof("CTF tools %s", redact.Address(from))
 		if _, err := s.Client.GetFile(ctx, from, archive, fetch.Expect{}); err != nil {
 			return fmt.Errorf("getting the CTF tools of %s: %w", platform, err)
 		}

@@ -56,6 +56,25 @@ func store(t *testing.T, names []string, ctf []byte) (Source, *[]string) {
 	return Source{Client: &fetch.Client{Retries: -1}, URL: srv.URL + "/"}, &asked
 }
 
+func TestSecretsOfAddresses(t *testing.T) {
+	t.Parallel()
+	s, _ := store(t, []string{"go1.99.linux-amd64.tar.bz2"}, nil)
+	var told strings.Builder
+	s.URL = strings.Replace(s.URL, "http://", "http://ci:s3cret@", 1)
+	s.Infof = func(format string, args ...any) { fmt.Fprintf(&told, format+"\n", args...) }
+	for _, version := range []string{"1.99", "1.98"} {
+		if _, err := s.Go(t.Context(), version, "linux", "amd64", t.TempDir()); err != nil {
+			fmt.Fprintln(&told, err)
+		}
+	}
+	if err := s.CTFTools(t.Context(), "20181206T011455Z", t.TempDir()); err != nil {
+		fmt.Fprintln(&told, err)
+	}
+	if all := told.String(); strings.Contains(all, "s3cret") || strings.Count(all, "http://127.0.0.1:") < 3 {
+		t.Error(all)
+	}
+}
+
 func TestGo(t *testing.T) {
 	t.Parallel()
 	var names []string

@@ -20,7 +20,7 @@ func TestVariablesList(t *testing.T) {
 		t.Fatal(files, err)
 	}
 	names := map[string]bool{}
-	reads := regexp.MustCompile(`\$[({](?:call |origin |value |flavor )?([A-Z][A-Z0-9_]+[A-Z0-9])[):}]|\$\((?:origin|value) ([A-Z][A-Z0-9_]+)\)|^ *ifn?def +([A-Z][A-Z0-9_]+)|^ *(?:export +)?([A-Z][A-Z0-9_]+)[ \t]*[?:+]*=`)
+	reads := regexp.MustCompile(`\$[({](?:call |origin |value |flavor )?([A-Z][A-Z0-9_]+[A-Z0-9])[):}]|\$\((?:origin |value |call _ENGBLD_TEXT,)([A-Z][A-Z0-9_]+)\)|^ *ifn?def +([A-Z][A-Z0-9_]+)|^ *(?:export +)?([A-Z][A-Z0-9_]+)[ \t]*[?:+]*=`)
 	for _, f := range files {
 		data, err := os.ReadFile(f)
 		if err != nil {

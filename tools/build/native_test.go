@@ -504,15 +504,26 @@ func TestNativeRefusals(t *testing.T) {
 func TestNativePackageSource(t *testing.T) {
 	t.Parallel()
 	b, m := onMachine(t)
-	b.opts.PackageSource = "https://mirror.example.invalid/All"
+	b.opts.PackageSource = "https://ci:s3cret@mirror.example.invalid/All"
+	m.tools["pkgin -y full-upgrade"] = func(w io.Writer) error {
+		_, err := io.WriteString(w, "processing remote summary ("+b.opts.PackageSource+")...\n")
+		return err
+	}
 	b.build(t, b.request(t, nativeFlavor))
 	for _, c := range m.commands {
-		for _, v := range []string{"PKG_PATH=https://mirror.example.invalid/All", "PKG_REPOS=https://mirror.example.invalid/All"} {
+		for _, v := range []string{"PKG_PATH=" + b.opts.PackageSource, "PKG_REPOS=" + b.opts.PackageSource} {
 			if c.Path == "chroot" && !slices.Contains(c.Env, v) {
 				t.Errorf("%s: environment %q", c, c.Env)
 			}
 		}
+		if strings.Contains(c.String(), "s3cret") {
+			t.Errorf("the password is an argument: %s", c)
+		}
 	}
+	if s := b.story.String(); strings.Contains(s, "s3cret") || !strings.Contains(s, "summary (https://mirror.example.invalid/All)") {
+		t.Error(s)
+	}
+	noSecret(t, b.opts.Out)
 }
 
 var _ io.Writer = (*counted)(nil)

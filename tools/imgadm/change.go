@@ -209,7 +209,7 @@ func (a *app) importFrom(ctx context.Context, source string) error {
 	}
 	m, err := release.Copy(ctx, from, c, uuid, release.CopyOptions{Public: a.tool.public, Temp: a.Temp, Log: release.Log{
 		Warnf: a.warn,
-		Infof: func(format string, args ...any) { fmt.Fprintf(a.Stderr, format+"\n", args...) },
+		Infof: func(format string, args ...any) { fmt.Fprintln(a.Stderr, plain(fmt.Sprintf(format, args...))) },
 	}})
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/imgapi"
@@ -30,11 +31,15 @@ func usagef(format string, args ...any) error { return coded("Usage", format, ar
 // come last.
 func (a *app) printError(err error) {
 	code, message, items, id := describe(err)
-	fmt.Fprintf(a.Stderr, "%s: error (%s): %s\n", a.tool.name, code, message)
+	lines := strings.Split(message, "\n") // of several errors
+	for i := range lines {
+		lines[i] = plain(lines[i])
+	}
+	fmt.Fprintf(a.Stderr, "%s: error (%s): %s\n", a.tool.name, code, strings.Join(lines, "\n"))
 	for _, i := range items {
-		fmt.Fprintf(a.Stderr, "    %s: %s", i.Field, i.Code)
+		fmt.Fprintf(a.Stderr, "    %s: %s", plain(i.Field), i.Code)
 		if i.Message != "" {
-			fmt.Fprintf(a.Stderr, ": %s", i.Message)
+			fmt.Fprintf(a.Stderr, ": %s", plain(i.Message))
 		}
 		fmt.Fprintln(a.Stderr)
 	}
@@ -42,7 +47,7 @@ func (a *app) printError(err error) {
 		fmt.Fprintf(a.Stderr, "request: %s\n", id)
 	}
 	if hint := fault.Hint(err); hint != "" {
-		fmt.Fprintf(a.Stderr, "hint: %s\n", hint)
+		fmt.Fprintf(a.Stderr, "hint: %s\n", plain(hint))
 	}
 }
 

@@ -236,11 +236,11 @@ func (a *app) client() (*imgapi.Client, error) {
 }
 
 func (a *app) warn(format string, args ...any) {
-	fmt.Fprintf(a.Stderr, "%s: warning: %s\n", a.tool.name, fmt.Sprintf(format, args...))
+	fmt.Fprintf(a.Stderr, "%s: warning: %s\n", a.tool.name, plain(fmt.Sprintf(format, args...)))
 }
 
 func (a *app) print(format string, args ...any) error {
-	_, err := fmt.Fprintf(a.Stdout, format+"\n", args...)
+	_, err := fmt.Fprintln(a.Stdout, plain(fmt.Sprintf(format, args...)))
 	return err
 }
 

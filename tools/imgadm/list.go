@@ -276,6 +276,9 @@ func imageFlags(m *imgmanifest.Manifest) (s string) {
 	return s
 }
 
+// maxIndent is how many levels of a tree are told apart; real ones have a handful.
+const maxIndent = 64
+
 // treeRows puts images below their origins, groups in the order of their
 // roots' uuids. An origin that is not in the list has a row of its own, with
 // ??? where nothing is known.
@@ -313,7 +316,7 @@ func treeRows(images []*imgmanifest.Manifest, columns []string) (rows [][]string
 			for _, c := range columns {
 				switch c {
 				case "uuid":
-					cells = append(cells, uuid)
+					cells = append(cells, plain(uuid))
 				case "flags":
 					cells = append(cells, "X")
 				default:
@@ -329,7 +332,7 @@ func treeRows(images []*imgmanifest.Manifest, columns []string) (rows [][]string
 			if i == len(below)-1 {
 				branch = " `- "
 			}
-			show(m.UUID(), strings.Repeat("    ", depth)+branch, depth+1)
+			show(m.UUID(), strings.Repeat("    ", min(depth, maxIndent))+branch, depth+1)
 		}
 	}
 	slices.Sort(roots)

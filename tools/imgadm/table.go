@@ -1,6 +1,7 @@
 package imgadm
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"io"
@@ -10,7 +11,8 @@ import (
 
 // writeTable writes columns padded to their widest cell, two blanks apart; the
 // last one is not padded. A header that is not shown counts for the width, too.
-// Without rows there is the header, or an empty line.
+// Without rows there is the header, or an empty line. Cells above maxWidth do not
+// widen their column: one long text would make all lines as long.
 func writeTable(w io.Writer, header []string, hide bool, rows [][]string) error {
 	all := append([][]string{header}, rows...)
 	lines := all
@@ -23,15 +25,15 @@ func writeTable(w io.Writer, header []string, hide bool, rows [][]string) error 
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			widths[i] = max(widths[i], min(utf8.RuneCountInString(cell), maxWidth))
 		}
 	}
-	var b strings.Builder
+	b := bufio.NewWriter(w)
 	for _, line := range lines {
 		for i, cell := range line {
 			b.WriteString(cell)
 			if i < len(line)-1 {
-				b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
+				b.WriteString(strings.Repeat(" ", max(0, widths[i]-utf8.RuneCountInString(cell))+2))
 			}
 		}
 		b.WriteByte('\n')
@@ -39,9 +41,11 @@ func writeTable(w io.Writer, header []string, hide bool, rows [][]string) error 
 	if len(lines) == 0 {
 		b.WriteByte('\n')
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return b.Flush()
 }
+
+// maxWidth of a column is what the longest valid name takes.
+const maxWidth = 1024
 
 // table writes rows below the columns' names, which -H hides.
 func (a *app) table(columns []string, rows [][]string) error {
@@ -63,7 +67,12 @@ func cell(raw json.RawMessage) string {
 	default:
 		s = string(raw)
 	}
-	// A value must not break the table or move a terminal's cursor.
+	return plain(s)
+}
+
+// plain is a text from a server that must not break its line or move a terminal's
+// cursor.
+func plain(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 {
 			return ' '

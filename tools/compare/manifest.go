@@ -25,11 +25,14 @@ func manifests(a, b *survey.Image) []FieldChange {
 	return out
 }
 
+// maxField bounds the dotted path of a field that is divided further. Without it
+// one long name would be in the path of each of thousands of fields below it.
+const maxField = 1024
+
 // flatten maps the dotted path of every leaf to its JSON.
 func flatten(m *imgmanifest.Manifest) map[string]string {
 	out := map[string]string{}
-	for _, key := range m.Keys() {
-		raw, _ := m.Get(key)
+	for key, raw := range m.All() {
 		leaves(out, key, raw)
 	}
 	return out
@@ -38,6 +41,7 @@ func flatten(m *imgmanifest.Manifest) map[string]string {
 func leaves(out map[string]string, path string, raw json.RawMessage) {
 	raw = bytes.TrimSpace(raw)
 	switch {
+	case len(path) > maxField:
 	case len(raw) > 2 && raw[0] == '{':
 		var fields map[string]json.RawMessage
 		if json.Unmarshal(raw, &fields) == nil && len(fields) > 0 {

@@ -1,10 +1,10 @@
 package compare
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"path"
-	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/dataset"
 	"github.com/TritonDataCenter/engbld/tools/fstree"
@@ -95,13 +95,12 @@ func typeName(n *fstree.Node) string {
 
 // WriteText draws the tree.
 func (e *Entry) WriteText(w io.Writer, packages bool) error {
-	var b strings.Builder
-	e.draw(&b, "", "", packages)
-	_, err := io.WriteString(w, b.String())
-	return err
+	b := bufio.NewWriter(w)
+	e.draw(b, "", "", packages)
+	return b.Flush()
 }
 
-func (e *Entry) draw(b *strings.Builder, first, rest string, packages bool) {
+func (e *Entry) draw(b *bufio.Writer, first, rest string, packages bool) {
 	b.WriteString(first + e.Name)
 	switch e.Type {
 	case "link":

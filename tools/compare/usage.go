@@ -65,40 +65,35 @@ func Measure(im *survey.Image, depth int) *Usage {
 	})
 	dirs := map[string]*Dir{"": u.Directory}
 	im.Walk(func(name string, n *fstree.Node, bytes int64) {
-		parts := strings.Split(name, "/")
-		limit := len(parts) - 1 // directories above it
-		d := u.Directory
-		d.Files, d.Bytes = d.Files+1, d.Bytes+bytes
-		for i := range limit {
-			if depth > 0 && i == depth {
-				break
+		level, above := 0, "" // of the directory it counts for
+		for i := range len(name) {
+			if name[i] == '/' && (depth == 0 || level < depth) {
+				level, above = level+1, name[:i]
 			}
-			next := dirs[strings.Join(parts[:i+1], "/")]
-			if next == nil {
-				break
-			}
-			d = next
-			d.Files, d.Bytes = d.Files+1, d.Bytes+bytes
 		}
+		d := dirs[above]
+		d.Files, d.Bytes = d.Files+1, d.Bytes+bytes
 		if !n.IsDir() {
 			d.Own += bytes
-		} else if depth == 0 || len(parts) <= depth {
+		} else if depth == 0 || strings.Count(name, "/") < depth {
 			child := &Dir{Path: dataset.Quote("/" + name)}
 			dirs[name] = child
 			d.Dirs = append(d.Dirs, child)
 		}
 	})
-	sortDirs(u.Directory)
+	u.Directory.sum()
 	return u
 }
 
-func sortDirs(d *Dir) {
+// sum adds what is below a directory to it, and sorts that.
+func (d *Dir) sum() {
+	for _, c := range d.Dirs {
+		c.sum()
+		d.Files, d.Bytes = d.Files+c.Files, d.Bytes+c.Bytes
+	}
 	slices.SortFunc(d.Dirs, func(a, b *Dir) int {
 		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), strings.Compare(a.Path, b.Path))
 	})
-	for _, c := range d.Dirs {
-		sortDirs(c)
-	}
 }
 
 // UsageOptions choose what WriteText shows.

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 )
 
@@ -48,6 +49,17 @@ func (m *Manifest) Keys() []string {
 		keys[i] = f.name
 	}
 	return keys
+}
+
+// All yields the names and values of all fields, in the order they have.
+func (m *Manifest) All() iter.Seq2[string, json.RawMessage] {
+	return func(yield func(string, json.RawMessage) bool) {
+		for _, f := range m.fields {
+			if !yield(f.name, f.value) {
+				return
+			}
+		}
+	}
 }
 
 // Get returns a field's value as JSON, and whether the field exists. The

@@ -90,7 +90,7 @@ func Read(ctx context.Context, tree *fstree.Tree, o Options) (*Image, error) {
 		return nil, fmt.Errorf("%s: package database: %w", im.Name, err)
 	}
 	names := db.Names()
-	best := byBase(names)
+	all, best, budget := version.NewIndex(names), byBase(names), version.NewBudget(maxSteps)
 	for _, name := range names {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
@@ -105,7 +105,9 @@ func Read(ctx context.Context, tree *fstree.Tree, o Options) (*Image, error) {
 			return nil, fmt.Errorf("%s: package %s: %w", im.Name, Plain(name), err)
 		}
 		p := describe(r)
-		p.Requires, p.Patterns = requires(r.Plist.Deps(), names, best)
+		if p.Requires, p.Patterns, err = requires(ctx, r.Plist.Deps(), all, best, budget); err != nil {
+			return nil, fmt.Errorf("%s: package %s: dependencies: %w", im.Name, Plain(name), err)
+		}
 		im.own(r, len(im.Packages))
 		db.Forget(name)
 		im.Packages = append(im.Packages, p)
@@ -275,25 +277,42 @@ func (im *Image) directories(dir *fstree.Node) (owner int, all bool) {
 }
 
 // byBase groups full names by the name without version.
-func byBase(names []string) map[string][]string {
-	m := map[string][]string{}
+func byBase(names []string) map[string]*version.Index {
+	lists := map[string][]string{}
 	for _, n := range names {
 		base, _ := version.Split(n)
-		m[base] = append(m[base], n)
+		lists[base] = append(lists[base], n)
+	}
+	m := map[string]*version.Index{}
+	for base, list := range lists {
+		m[base] = version.NewIndex(list)
 	}
 	return m
 }
 
+// maxSteps bounds the search for what all packages of an image require, see
+// version.Budget. A real image takes some ten thousand.
+const maxSteps = 1 << 28
+
 // requires finds the installed packages that satisfy dependency patterns. Most
-// patterns begin with the name of the package; the others try all.
-func requires(patterns, names []string, base map[string][]string) (found, missing []string) {
+// patterns begin with the name of the package; the others try all. A bad pattern
+// is satisfied by none.
+func requires(ctx context.Context, patterns []string, all *version.Index, base map[string]*version.Index, budget *version.Budget) (found, missing []string, err error) {
 	for _, p := range patterns {
+		if err := context.Cause(ctx); err != nil {
+			return nil, nil, err
+		}
 		name, ok := "", false
 		if end := strings.IndexAny(p, "<>={}[*?"); end > 0 {
-			name, ok, _ = version.Best(p, base[strings.TrimSuffix(p[:end], "-")])
+			if one := base[strings.TrimSuffix(p[:end], "-")]; one != nil {
+				name, ok, _ = one.Best(p, budget)
+			}
 		}
 		if !ok {
-			name, ok, _ = version.Best(p, names)
+			name, ok, _ = all.Best(p, budget)
+		}
+		if err := budget.Spend(0); err != nil {
+			return nil, nil, err
 		}
 		if ok {
 			found = append(found, name)
@@ -303,5 +322,5 @@ func requires(patterns, names []string, base map[string][]string) (found, missin
 	}
 	slices.Sort(found)
 	slices.Sort(missing)
-	return slices.Compact(found), slices.Compact(missing)
+	return slices.Compact(found), slices.Compact(missing), nil
 }

@@ -2,12 +2,15 @@ package survey
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/TritonDataCenter/engbld/tools/fstree"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/version"
 )
 
 func testTree(t *testing.T) *fstree.Tree {
@@ -139,4 +142,31 @@ func FuzzParseAudit(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Patterns that could be any package's do not hold a survey up: there is an end to
+// looking, and to what one alone takes.
+func TestRequires(t *testing.T) {
+	t.Parallel()
+	var names, patterns []string
+	for i := range 1000 {
+		names = append(names, fmt.Sprintf("package%d-1.0", i))
+		patterns = append(patterns, fmt.Sprintf("*nothing%d*", i))
+	}
+	all, base := version.NewIndex(names), byBase(names)
+	if _, _, err := requires(t.Context(), patterns, all, base, version.NewBudget(1<<16)); !errors.Is(err, version.ErrPattern) {
+		t.Errorf("odd patterns: %v", err)
+	}
+	for i := range patterns {
+		patterns[i] = fmt.Sprintf("package%d>=1", i)
+	}
+	found, missing, err := requires(t.Context(), append(patterns, "other-[0-9]*", "bad{"), all, base, version.NewBudget(1<<16))
+	if err != nil || len(found) != len(names) || len(missing) != 2 {
+		t.Errorf("%d found, missing %q, %v", len(found), missing, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := requires(ctx, patterns, all, base, version.NewBudget(1<<16)); !errors.Is(err, context.Canceled) {
+		t.Errorf("not interrupted: %v", err)
+	}
 }

@@ -112,7 +112,7 @@ func (c *commands) audit(ctx context.Context, t *target, o auditOptions, pattern
 		packages[f.Package] = true
 		all = append(all, finding{f.Package, f.Class, f.Pattern, f.Page})
 		if !c.asJSON {
-			if _, err := fmt.Fprintln(c.Stdout, f); err != nil {
+			if err := c.print(fmt.Sprintln(f)); err != nil {
 				return err
 			}
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fstree"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/pkgdb"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/repository"
+	"github.com/TritonDataCenter/engbld/tools/survey"
 	"github.com/spf13/cobra"
 )
 
@@ -61,6 +62,25 @@ type commands struct {
 	bases  []string // --base
 	repos  []string // --repo
 	asJSON bool
+}
+
+// print writes text for people. What packages, repositories and lists say moves no
+// cursor: all but letters, signs, blanks, tabs and line ends is written \ooo.
+func (c *commands) print(text string) error {
+	var b strings.Builder
+	for text != "" {
+		end := strings.IndexAny(text, "\n\t")
+		if end < 0 {
+			end = len(text)
+		}
+		b.WriteString(survey.Plain(text[:end]))
+		if text = text[end:]; text != "" {
+			b.WriteByte(text[0])
+			text = text[1:]
+		}
+	}
+	_, err := io.WriteString(c.Stdout, b.String())
+	return err
 }
 
 // Infof and Warnf make commands the logger of libraries.

@@ -3,7 +3,6 @@ package pkgcmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -95,7 +94,7 @@ func (c *commands) install(ctx context.Context, o installOptions, packages []str
 		return err
 	}
 	for _, ch := range changes {
-		if _, err := fmt.Fprintln(c.Stdout, said(ch)); err != nil {
+		if err := c.print(said(ch) + "\n"); err != nil {
 			return err
 		}
 	}

@@ -115,6 +115,34 @@ func TestInfo(t *testing.T) {
 	}
 }
 
+// What a package says of itself moves no cursor; JSON has it as it is.
+func TestPlainText(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	dir := b.system("never")
+	b.run("install", "--root", dir, "--repo", filepath.Join(fixture, repo2024), "libiconv")
+	record := filepath.Join(dir, "opt/local/pkg/libiconv-1.17")
+	b.must(os.WriteFile(filepath.Join(record, "+COMMENT"), []byte("cleared\x1b[2J \u00fc\u202e\n"), 0o644))
+	b.must(os.WriteFile(filepath.Join(record, "+DESC"), []byte("line\n\ttab\x1b]0;title\a\n"), 0o644))
+	b.must(os.WriteFile(filepath.Join(dir, "vulnerabilities"), []byte("#FORMAT 1.1.0\nlibiconv<9 odd\u009bclass https://example.invalid/\n"), 0o644))
+	for _, args := range [][]string{{"list", dir}, {"info", dir, "libiconv"}} {
+		got := b.run(args...)
+		if strings.ContainsAny(got, "\x1b\a\u202e\u009b") || !strings.Contains(got, `cleared\033[2J ü`) {
+			t.Errorf("%q: %q", args, got)
+		}
+		if args[0] == "info" && !strings.Contains(got, "line\n\ttab\\033]") {
+			t.Errorf("info: %q", got)
+		}
+	}
+	_ = b.try("audit", "--list", filepath.Join(dir, "vulnerabilities"), dir)
+	if got := b.out.String(); strings.ContainsAny(got, "\u009b") || !strings.Contains(got, "libiconv-1.17") {
+		t.Errorf("audit: %q", got)
+	}
+	if got := b.run("list", "--json", dir); !strings.Contains(got, `cleared\u001b[2J`) {
+		t.Errorf("list --json: %q", got)
+	}
+}
+
 func TestSearch(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

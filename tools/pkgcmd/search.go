@@ -97,7 +97,7 @@ func (c *commands) search(ctx context.Context, t *target, pattern string) error 
 		return c.printJSON(hits)
 	}
 	for _, h := range hits {
-		if _, err := fmt.Fprintf(c.Stdout, "%-24s %1s  %s\n", h.Name+"-"+h.Version, h.mark, h.Comment); err != nil {
+		if err := c.print(fmt.Sprintf("%-24s %1s  %s\n", h.Name+"-"+h.Version, h.mark, h.Comment)); err != nil {
 			return err
 		}
 	}

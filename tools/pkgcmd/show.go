@@ -3,7 +3,6 @@ package pkgcmd
 import (
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -47,8 +46,7 @@ func (c *commands) list(ctx context.Context, t *target) error {
 		if err != nil {
 			return fault.Step.Errorf("%s: %w", t.name, err)
 		}
-		_, err = io.WriteString(c.Stdout, text)
-		return err
+		return c.print(text)
 	}
 	records, err := t.records(ctx)
 	if err != nil {
@@ -123,7 +121,7 @@ func (c *commands) info(ctx context.Context, t *target, patterns []string, files
 			infos = append(infos, d)
 		case files:
 			for _, f := range d.Files {
-				if _, err := fmt.Fprintln(c.Stdout, f); err != nil {
+				if err := c.print(f + "\n"); err != nil {
 					return err
 				}
 			}
@@ -131,7 +129,7 @@ func (c *commands) info(ctx context.Context, t *target, patterns []string, files
 			if i > 0 {
 				fmt.Fprintln(c.Stdout)
 			}
-			if _, err := io.WriteString(c.Stdout, d.text()); err != nil {
+			if err := c.print(d.text()); err != nil {
 				return err
 			}
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/TritonDataCenter/engbld/tools/bounded"
@@ -92,7 +91,9 @@ func (c *commands) audit(ctx context.Context, t *target, o auditOptions, pattern
 	}
 	installed := t.installed()
 	for _, p := range patterns {
-		if !slices.ContainsFunc(installed, func(name string) bool { ok, err := version.Match(p, name); return ok || err != nil }) {
+		if _, ok, err := version.Best(p, installed); err != nil {
+			return fault.Usage.Wrap(err)
+		} else if !ok {
 			c.Warnf("no package %q is installed in %s", p, t.name)
 		}
 	}
@@ -104,7 +105,7 @@ func (c *commands) audit(ctx context.Context, t *target, o auditOptions, pattern
 		return ctx.Err()
 	}
 	if err != nil {
-		return fault.Usage.Errorf("vulnerability list %s: %w", from, err)
+		return fmt.Errorf("vulnerability list %s: %w", from, err)
 	}
 	all := []finding{}
 	packages := map[string]bool{}

@@ -71,6 +71,16 @@ func TestInstall(t *testing.T) {
 	if err := b.try("audit", dir, "libicon"); err != nil || !slices.Equal(b.warn, []string{`no package "libicon" is installed in ` + dir}) {
 		t.Errorf("audit of what is not there: %q, %v", b.warn, err)
 	}
+	if err := b.try("audit", dir, "{curl"); fault.KindOf(err) != fault.Usage || strings.Contains(err.Error(), "list") {
+		t.Errorf("audit of a bad pattern: %v (kind %d)", err, fault.KindOf(err))
+	}
+	file := filepath.Join(t.TempDir(), "list")
+	if err := os.WriteFile(file, []byte("#FORMAT 1.1.0\ncurl{<1 dos http://h/1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.try("audit", "--list", file, dir); fault.KindOf(err) != fault.Network || !strings.Contains(err.Error(), "vulnerability list "+file) {
+		t.Errorf("audit with a bad list: %v (kind %d)", err, fault.KindOf(err))
+	}
 	if err := b.try("audit", "--signed", dir); fault.KindOf(err) != fault.Policy || !strings.Contains(err.Error(), "GPG_KEYRING_PKGVULN") {
 		t.Errorf("audit --signed: %v", err)
 	}

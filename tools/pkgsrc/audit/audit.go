@@ -3,15 +3,15 @@
 // section 11).
 //
 // The list is fetched elsewhere; it is stored as it came, compressed or not.
-// Limits: 64 MiB of text, 1048576 entries, lines of 4096 bytes, patterns of 1024,
+// Limits: 64 MiB of text, 1048576 entries, lines of 4096 bytes,
 // 131072 findings, and 33554432 steps (version.Budget) for all patterns, which is
 // a hundred times what the published list takes.
 package audit
 
 import (
 	"context"
-	"fmt"
 
+	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/version"
 )
 
@@ -63,15 +63,16 @@ func (f Finding) String() string {
 }
 
 // Audit returns a finding for each installed package (in the order given) and
-// each entry (in the file's order) that names it. A pattern that cannot be read
-// is an error, and so is a list whose patterns take too long.
+// each entry (in the file's order) that names it. A pattern of the list that cannot
+// be read, patterns that take too long and too many findings are a fault.Network, as
+// of Parse; a pattern of the options that cannot be read is a fault.Usage.
 func (l *List) Audit(ctx context.Context, installed []string, opts Options) ([]Finding, error) {
 	var found []Finding
 	entries := l.entries(&opts)
 	for _, pkg := range installed {
 		ok, err := selected(pkg, opts.Patterns)
 		if err != nil {
-			return nil, err
+			return nil, fault.Usage.Wrap(err)
 		}
 		if !ok {
 			continue
@@ -83,7 +84,7 @@ func (l *List) Audit(ctx context.Context, installed []string, opts Options) ([]F
 			}
 			ok, err := budget.Match(v.Pattern, pkg)
 			if err != nil {
-				return nil, err
+				return nil, fault.Network.Wrap(err)
 			}
 			if !ok {
 				continue
@@ -93,7 +94,7 @@ func (l *List) Audit(ctx context.Context, installed []string, opts Options) ([]F
 				f.Page = opts.EOLPage
 			}
 			if found = append(found, f); len(found) > maxFindings {
-				return nil, fmt.Errorf("over %d findings", maxFindings)
+				return nil, fault.Network.Errorf("over %d findings", maxFindings)
 			}
 		}
 	}

@@ -24,7 +24,6 @@ const (
 	maxText    = 64 << 20 // the published list has some 5 MiB
 	maxEntries = 1 << 20
 	maxLine    = 4096
-	maxPattern = 1024 // bytes; the longest published have less than 200
 
 	maxWarnings = 100
 
@@ -233,9 +232,6 @@ func (r *reader) entry(line string) error {
 	}
 	if len(r.list.Entries) >= maxEntries {
 		return fmt.Errorf("over %d entries", maxEntries)
-	}
-	if len(fields[0]) > maxPattern {
-		return fmt.Errorf("the pattern %.80q has over %d bytes", fields[0], maxPattern)
 	}
 	// Patterns are read when they are first used; a bad one is found here.
 	if _, err := r.budget.Match(fields[0], "-"); err != nil {

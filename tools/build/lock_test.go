@@ -258,6 +258,8 @@ func TestUpdateThatNeedsAnother(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `needs "nghttp2>=`) || !strings.HasSuffix(fault.Hint(err), "--update curl --update nghttp2") {
 		t.Errorf("got %v, hint %q", err, fault.Hint(err))
 	}
+	b.opts.Renew = []string{"curl", "nghttp2"}
+	b.lock(t, r)
 }
 
 // TestInputsOnAWebServer: a copy of the inputs that a server hands out will do.

@@ -259,12 +259,27 @@ func (p *portable) renewed(ctx context.Context, live repository.Set, pinned []pi
 	for _, full := range held {
 		have = append(have, full)
 	}
+	byName := map[string]*repository.Entry{}
+	var names []string
+	for _, e := range entries {
+		byName[e.PkgName] = e
+		names = append(names, e.PkgName)
+	}
+	kept, all, budget := version.NewIndex(have), version.NewIndex(names), version.NewBudget(maxSteps)
 	var queue []*repository.Entry
+	queued := map[string]bool{}
+	add := func(e *repository.Entry) {
+		if !queued[e.PkgName] {
+			queued[e.PkgName] = true
+			queue = append(queue, e)
+		}
+	}
 	for _, name := range p.opts.Renew {
 		found := name == VulnerabilitiesName
 		for _, e := range entries {
 			if e.Name() == name {
-				queue, found = append(queue, e), true
+				found = true
+				add(e)
 			}
 		}
 		if !found {
@@ -285,28 +300,51 @@ func (p *portable) renewed(ctx context.Context, live repository.Set, pinned []pi
 		index := indexOf(e)
 		index.PkgName = e.PkgName
 		fresh = append(fresh, pin{Index: index, path: path, size: e.FileSize, repository: e.Repo.URL})
-		have = append(have, e.PkgName)
 		for _, pattern := range e.Depends {
-			if _, ok, err := version.Best(pattern, have); err != nil || ok {
+			needed, name, err := missing(pattern, kept, all, queued, budget)
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			if over := budget.Spend(0); over != nil {
+				return nil, fault.Network.Errorf("dependencies of %s: %w", e.PkgName, over)
+			}
+			if err != nil || !needed {
 				continue // a pattern that cannot be read is the installer's to report
 			}
-			var best *repository.Entry
-			for _, c := range entries {
-				if ok, err := version.Match(pattern, c.PkgName); err == nil && ok && (best == nil || version.Better(c.PkgName, best.PkgName)) {
-					best = c
-				}
-			}
-			switch {
-			case best == nil:
+			if name == "" {
 				return nil, fault.Network.Errorf("no package found for %q: %s needs it", pattern, e.PkgName)
-			case held[best.Name()] != "":
+			}
+			best := byName[name]
+			if held[best.Name()] != "" {
 				return nil, fault.WithHint(fault.Step.Errorf("%s needs %q, the lock has %s", e.PkgName, pattern, held[best.Name()]),
 					"engbld lock %s --update %s --update %s", p.req.Name, strings.Join(p.opts.Renew, " --update "), best.Name())
 			}
-			queue = append(queue, best)
+			add(best)
 		}
 	}
 	return fresh, nil
+}
+
+// maxSteps bounds the matching of patterns that come from outside, see
+// version.Budget.
+const maxSteps = 1 << 28
+
+// missing tells whether neither what is kept nor what is queued of all matches a
+// pattern, and then which of all is the best that does, "" if none.
+func missing(pattern string, kept, all *version.Index, queued map[string]bool, b *version.Budget) (needed bool, best string, err error) {
+	if _, ok, err := kept.Best(pattern, b); ok || err != nil {
+		return false, "", err
+	}
+	for name := range all.Candidates(pattern) {
+		ok, err := b.Match(pattern, name)
+		if err != nil || ok && queued[name] {
+			return false, "", err
+		}
+		if ok && (best == "" || version.Better(name, best)) {
+			best = name
+		}
+	}
+	return true, best, nil
 }
 
 func indexOf(e *repository.Entry) lock.Index {

@@ -134,14 +134,22 @@ func (p *Policy) check(findings []audit.Finding, entries []*repository.Entry, no
 // upgrades notes for each finding the best package of the same name in the
 // repositories that is newer and that the entry of the list does not name.
 func upgrades(verdicts []Verdict, entries []*repository.Entry) {
+	byName := map[string][]*repository.Entry{}
+	for _, e := range entries {
+		byName[e.Name()] = append(byName[e.Name()], e)
+	}
+	budget := version.NewBudget(maxSteps)
 	for i := range verdicts {
 		v := &verdicts[i]
 		name, have := version.Split(v.Package)
-		for _, e := range entries {
-			if e.Name() != name || version.Compare(e.Version(), have) <= 0 {
+		for _, e := range byName[name] {
+			if budget.Spend(0) != nil {
+				return // the rest is not known
+			}
+			if version.Compare(e.Version(), have) <= 0 {
 				continue
 			}
-			if hit, err := version.Match(v.pattern, e.PkgName); err != nil || hit {
+			if hit, err := budget.Match(v.pattern, e.PkgName); err != nil || hit {
 				continue
 			}
 			if v.Upgrade == "" || version.Better(e.PkgName, v.Upgrade) {

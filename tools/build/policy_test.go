@@ -1,6 +1,7 @@
 package build
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -82,6 +83,27 @@ func TestUpgradesForFindings(t *testing.T) {
 	for i, want := range []string{"curl-8.11.1", "curl-8.11.1", "", ""} {
 		if verdicts[i].Upgrade != want {
 			t.Errorf("%s: upgrade %q, want %q", verdicts[i].Class, verdicts[i].Upgrade, want)
+		}
+	}
+}
+
+// TestUpgradesForManyFindings: a list of vulnerabilities and a repository may be
+// as large as they are read.
+func TestUpgradesForManyFindings(t *testing.T) {
+	t.Parallel()
+	entries := make([]*repository.Entry, 1<<18)
+	for i := range entries {
+		entries[i] = &repository.Entry{PkgName: fmt.Sprintf("p%d-2", i)}
+	}
+	findings := make([]audit.Finding, 1<<17)
+	for i := range findings {
+		findings[i] = finding(fmt.Sprintf("p%d-1", i), fmt.Sprintf("p%d<2", i), "a", "u")
+	}
+	verdicts, _ := (*Policy)(nil).Judge(findings, time.Now())
+	upgrades(verdicts, entries)
+	for i, v := range verdicts {
+		if want := fmt.Sprintf("p%d-2", i); v.Upgrade != want {
+			t.Fatalf("%s: upgrade %q, want %q", v.Package, v.Upgrade, want)
 		}
 	}
 }

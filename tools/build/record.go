@@ -67,26 +67,58 @@ func (p *portable) noteEntries(ctx context.Context, changes []install.Change) er
 	for _, e := range all {
 		byName[e.PkgName] = e
 	}
+	came := map[string]bool{}
+	var gone []string
 	for _, c := range changes {
-		if e := byName[c.Name]; e != nil && !c.Removed {
-			p.pkgs.entries[c.Name] = e
+		if c.Removed {
+			gone = append(gone, c.Name)
 			continue
 		}
-		for _, e := range all {
-			if !c.Removed || slices.ContainsFunc(changes, func(o install.Change) bool { return o.Name == e.PkgName && !o.Removed }) {
-				continue
-			}
-			for _, pattern := range e.Supersedes {
-				if ok, err := version.Match(pattern, c.Name); err == nil && ok {
-					index := indexOf(e)
-					index.PkgName = e.PkgName
-					p.pkgs.known = append(p.pkgs.known, index)
-					break
+		came[c.Name] = true
+		if e := byName[c.Name]; e != nil {
+			p.pkgs.entries[c.Name] = e
+		}
+	}
+	superseders, err := supersede(ctx, all, came, gone)
+	if err != nil {
+		return err
+	}
+	p.pkgs.known = append(p.pkgs.known, superseders...)
+	return nil
+}
+
+// supersede finds for each package that is gone what takes its place, in the
+// order of all, but for what came.
+func supersede(ctx context.Context, all []*repository.Entry, came map[string]bool, gone []string) (known []lock.Index, err error) {
+	names, budget := version.NewIndex(gone), version.NewBudget(maxSteps)
+	by := map[string][]*repository.Entry{}
+	for _, e := range all {
+		if came[e.PkgName] {
+			continue
+		}
+		for _, pattern := range e.Supersedes {
+			for name := range names.Candidates(pattern) {
+				ok, err := budget.Match(pattern, name)
+				if over := budget.Spend(0); over != nil {
+					return nil, fault.Network.Errorf("what %s supersedes: %w", e.PkgName, over)
+				}
+				if n := len(by[name]); err == nil && ok && (n == 0 || by[name][n-1] != e) {
+					by[name] = append(by[name], e)
 				}
 			}
 		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 	}
-	return nil
+	for _, name := range gone {
+		for _, e := range by[name] {
+			index := indexOf(e)
+			index.PkgName = e.PkgName
+			known = append(known, index)
+		}
+	}
+	return known, nil
 }
 
 // lock makes the lock of what the build took in.
@@ -97,6 +129,7 @@ func (p *portable) lock() (*lock.Lock, error) {
 		l.Images = append(l.Images, lock.Image{UUID: img.Manifest.UUID(), Name: img.Manifest.Name(), Version: img.Manifest.Version(),
 			SHA1: img.SHA1, Size: img.FileSize, Stream: img.SHA256})
 	}
+	at := map[string]int{} // in l.Packages, by full name
 	for i, c := range p.pkgs.changes {
 		if c.Removed {
 			l.Removed = append(l.Removed, lock.Removed{Name: c.Name})
@@ -109,12 +142,13 @@ func (p *portable) lock() (*lock.Lock, error) {
 		if pkg.Step = "packages"; i < p.pkgs.upgraded {
 			pkg.Step = "upgrade"
 		}
-		if i := slices.IndexFunc(l.Packages, func(o lock.Package) bool { return o.FullName() == c.Name }); i >= 0 {
+		if i, ok := at[c.Name]; ok {
 			if l.Packages[i].SHA256 != c.SHA256 {
 				return nil, fault.Step.Errorf("%s: lock: two repositories have different packages %s", p.req.Name, c.Name)
 			}
 			continue // refreshed by the one and the other
 		}
+		at[c.Name] = len(l.Packages)
 		l.Packages = append(l.Packages, pkg)
 	}
 	return l, nil

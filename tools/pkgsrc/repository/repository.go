@@ -25,6 +25,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fetch"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/sniff"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/version"
 	"github.com/TritonDataCenter/engbld/tools/redact"
 )
 
@@ -62,6 +63,7 @@ type Repo struct {
 	base     int // index of the address in use
 	packages map[string]*once[string]
 	names    once[map[string]string]
+	indexed  once[*version.Index] // of the same
 	summary  once[[]*Entry]
 	unlisted error // why no form of the summary could be had; guarded by summary
 }
@@ -238,6 +240,14 @@ func (r *Repo) Names(ctx context.Context) ([]string, error) {
 	}
 	slices.Sort(names)
 	return names, nil
+}
+
+// index is of Names.
+func (r *Repo) index(ctx context.Context) (*version.Index, error) {
+	return r.indexed.get(func() (*version.Index, error) {
+		names, err := r.Names(ctx)
+		return version.NewIndex(names), err
+	})
 }
 
 // files maps the names of all packages to their files.

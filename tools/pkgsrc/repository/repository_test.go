@@ -601,3 +601,22 @@ func FuzzIndex(f *testing.F) {
 		}
 	})
 }
+
+// TestFindIsBounded: patterns come from packages, names from listings.
+func TestFindIsBounded(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{}
+	for i := range 3000 {
+		name := strings.Repeat("a", 240) + fmt.Sprintf("-%d", i)
+		files[name] = name + ".tgz"
+	}
+	r := &Repo{URL: "r"}
+	r.names.value, r.names.done = files, true
+	name, repo, ok, err := Set{r}.Find(t.Context(), "*a")
+	if want := strings.Repeat("a", 240) + "-2999"; err != nil || !ok || name != want || repo != r {
+		t.Errorf("got %q, %v", name, err)
+	}
+	if _, _, _, err := (Set{r}).Find(t.Context(), "*"+strings.Repeat("a", 120)+"b"); err == nil || !strings.Contains(err.Error(), "repository r") || !strings.Contains(err.Error(), "steps") {
+		t.Errorf("a pattern that takes long: %v", err)
+	}
+}

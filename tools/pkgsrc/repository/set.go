@@ -2,6 +2,7 @@ package repository
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/version"
 )
@@ -43,17 +44,21 @@ func (s Set) Summary(ctx context.Context) ([]*Entry, error) {
 	return all, nil
 }
 
+// maxSteps bounds the matching of one pattern with all names of a repository, see
+// version.Budget: with stars in front, a hundred for each of the most names there are.
+const maxSteps = 1 << 26
+
 // Find returns the best package of all repositories that matches the pattern,
 // by directory listing, as pkg_add does; false where none does.
 func (s Set) Find(ctx context.Context, pattern string) (name string, repo *Repo, ok bool, err error) {
 	for _, r := range s {
-		names, err := r.Names(ctx)
+		index, err := r.index(ctx)
 		if err != nil {
 			return "", nil, false, err
 		}
-		best, found, err := version.Best(pattern, names)
+		best, found, err := index.Best(pattern, version.NewBudget(maxSteps))
 		if err != nil {
-			return "", nil, false, err
+			return "", nil, false, fmt.Errorf("package repository %s: %w", r.URL, err)
 		}
 		if found && (!ok || version.Better(best, name)) {
 			name, repo, ok = best, r, true

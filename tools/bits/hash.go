@@ -56,10 +56,13 @@ func (h *Hash) Sum() (sum Sum, err error) {
 type Promise struct {
 	SHA1 string // hex; "" is any
 	Size int64  // 0 is any
-	By   string // the file that says so
+	By   string // the file that says so; "" is the file itself, read before
 }
 
 func (f *File) broken() error {
+	if f.Promise.By == "" {
+		return fault.WithHint(fault.Step.Errorf("%s was changed while it was uploaded", f.Path), "run the same command again when nothing writes there")
+	}
 	return fault.WithHint(fault.Drift.Errorf("%s is not the file that %s describes", f.Path, f.Promise.By), "build the image again")
 }
 

@@ -15,7 +15,7 @@ import (
 // anything is sent. What is no manifest is passed over.
 func CheckUpload(req bits.Request) error {
 	return manifests(req, func(name string) error {
-		if m, err := readManifest(name); err == nil && m.Sandbox() {
+		if m, _, err := readManifest(name); err == nil && m.Sandbox() {
 			return fault.WithHint(fault.Policy.Errorf("%s: image %s was made from the sandbox's made-up images, and the object store is a real one", name, m.UUID()),
 				"build it without ENGBLD_SANDBOX, upload it with ENGBLD_SANDBOX=true, or to a directory (ENGBLD_BITS_UPLOAD_LOCAL=true)")
 		}

@@ -89,7 +89,7 @@ func (d Deps) originsReady(ctx context.Context, c *imgapi.Client, req bits.Reque
 	ours := make(map[string]bool)
 	var origins []string
 	err := manifests(req, func(name string) error {
-		m, err := readManifest(name)
+		m, _, err := readManifest(name)
 		if err != nil || m.UUID() == "" {
 			return err
 		}

@@ -195,7 +195,8 @@ func fileOf(prefix string, have func(name string) bool) int {
 }
 
 // Promises says of the image files of an upload what the manifests beside them
-// say, for bits.Request. What is no manifest is passed over.
+// say, and of those manifests that they stay as they are: another build may
+// replace all of them meanwhile. For bits.Request. What is no manifest is passed over.
 func Promises(files []bits.File) map[string]bits.Promise {
 	have := make(map[string]bool)
 	for _, f := range files {
@@ -208,10 +209,11 @@ func Promises(files []bits.File) map[string]bits.Promise {
 		if !ok || i < 0 {
 			continue
 		}
-		m, err := readManifest(f.Path)
+		m, raw, err := readManifest(f.Path)
 		if err != nil || len(m.Files()) != 1 {
 			continue
 		}
+		promises[f.Name] = bits.Promise{SHA1: fmt.Sprintf("%x", sha1.Sum(raw)), Size: int64(len(raw))}
 		promises[prefix+suffixes[i].suffix] = bits.Promise{SHA1: m.Files()[0].SHA1, Size: m.Files()[0].Size, By: f.Path}
 	}
 	return promises
@@ -233,7 +235,7 @@ func FromUpload(store bits.Store, res *bits.Result, log Log) ([]Image, error) {
 		if !ok {
 			continue
 		}
-		m, err := readManifest(f.Path)
+		m, _, err := readManifest(f.Path)
 		if err != nil {
 			return nil, err
 		}
@@ -275,22 +277,22 @@ func cutManifest(name string) (prefix string, ok bool) {
 	return "", false
 }
 
-// readManifest reads an image manifest from a file.
-func readManifest(name string) (*imgmanifest.Manifest, error) {
+// readManifest reads an image manifest from a file; raw is as it stands there.
+func readManifest(name string) (m *imgmanifest.Manifest, raw []byte, err error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, fault.Usage.Errorf("reading a manifest: %w", err)
+		return nil, nil, fault.Usage.Errorf("reading a manifest: %w", err)
 	}
 	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, imgmanifest.MaxSize+1))
+	raw, err = io.ReadAll(io.LimitReader(f, imgmanifest.MaxSize+1))
 	if err != nil {
-		return nil, fault.Step.Errorf("reading a manifest: %w", err)
+		return nil, nil, fault.Step.Errorf("reading a manifest: %w", err)
 	}
-	m, err := imgmanifest.Parse(raw)
+	m, err = imgmanifest.Parse(raw)
 	if err != nil {
-		return nil, fault.Usage.Errorf("%s: %w", name, err)
+		return nil, nil, fault.Usage.Errorf("%s: %w", name, err)
 	}
-	return m, nil
+	return m, raw, nil
 }
 
 // LocalContent describes a file of this machine, for imgapi.Publication. The

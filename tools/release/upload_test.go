@@ -67,6 +67,35 @@ func TestPromises(t *testing.T) {
 	}
 }
 
+// Another build replaces image and manifest in the midst of an upload: the two are
+// not mixed.
+func TestManifestReplaced(t *testing.T) {
+	t.Parallel()
+	dir, dest := t.TempDir(), filepath.Join(t.TempDir(), "out")
+	manifest := filepath.Join(dir, "i.imgmanifest")
+	if err := errors.Join(os.WriteFile(manifest, image(t, 1, 0, "").Manifest.Encode(), 0o644),
+		os.WriteFile(filepath.Join(dir, "i.zfs.gz"), []byte("file of image 1"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	req := bits.Request{Branch: "main", Name: "comp", Dir: dir, Stamp: "s"}
+	req.Promises = func(files []bits.File) map[string]bits.Promise {
+		promises := release.Promises(files)
+		if err := os.WriteFile(manifest, image(t, 2, 0, "").Manifest.Encode(), 0o644); err != nil {
+			t.Error(err)
+		}
+		return promises
+	}
+	_, err := bits.Upload(t.Context(), bits.OpenDir(dest), req)
+	if fault.KindOf(err) != fault.Step || !strings.Contains(err.Error(), "i.imgmanifest was changed") {
+		t.Errorf("%v", err)
+	}
+	for _, name := range []string{"main-latest", "s/i.imgmanifest"} {
+		if _, err := os.Lstat(filepath.Join(dest, name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // signing is a store whose addresses are good for one use.
 type signing struct {
 	bits.Store

@@ -129,7 +129,13 @@ case $c in extract) LC_ALL=C ls -ld "the stage" >>"$LOG.stage"; mkdir -p "the st
 	// One without agents has no such place, and one in a directory to be made has.
 	w.forget()
 	os.RemoveAll(filepath.Join(w.dir, "the stage"))
+	for _, name := range []string{"rm", "rmdir"} {
+		w.stub(name, `/bin/`+name+` "$@"`)
+	}
 	w.ok("buildimage", "AGENTS=")
+	if n := w.calls("rm -rf the stage") + w.calls("rmdir the stage"); n > 0 {
+		t.Errorf("%d programs are started to remove what is not there", n)
+	}
 	if b, _ = os.ReadFile(w.log); strings.Contains(string(b), "--stage") || w.has("the stage") {
 		t.Errorf("without agents the image is made by\n%s", b)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/TritonDataCenter/engbld/images"
 	"github.com/TritonDataCenter/engbld/tools/buildenv"
@@ -416,6 +417,31 @@ func TestLocal(t *testing.T) {
 	}
 	if l.Executable(file) || l.Executable(dir) {
 		t.Error("no program")
+	}
+}
+
+// When nobody waits for the answer any more, what a program started ends with it.
+func TestLocalEndsAll(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, f := range []string{"hold", "up"} {
+		if err := unix.Mkfifo(filepath.Join(dir, f), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		os.ReadFile(filepath.Join(dir, "up")) // until the child is there
+		cancel()
+	}()
+	_, err := buildenv.Local{}.Run(ctx, buildenv.Cmd{Dir: dir, Args: []string{"sh", "-c", `sh -c 'exec 3<>hold; echo up >up; while :; do read x <&3; done; : >late' & wait`}})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("Run = %v", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "hold"), os.O_WRONLY|unix.O_NONBLOCK, 0)
+	if !errors.Is(err, unix.ENXIO) { // somebody reads it
+		f.Close()
+		t.Errorf("a child is left: %v", err)
 	}
 }
 

@@ -10,9 +10,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/TritonDataCenter/engbld/tools/process"
 )
 
 // System is the machine, as far as the checks see it.
@@ -52,6 +55,7 @@ const (
 	maxOutput = 4 << 20         // pkgin list of a full machine has some 100 KiB
 	maxRead   = 8 << 20         // package-lock.json is the largest that is read
 	maxTime   = 2 * time.Minute // for a program; make may fetch a submodule first
+	stopDelay = 5 * time.Second // between asking a program to end and making it
 )
 
 // Local is this machine. Environ is the environment of programs, nil that of this
@@ -60,13 +64,14 @@ type Local struct {
 	Environ []string
 }
 
-// Run implements System. Programs speak English and get no input.
+// Run implements System. Programs speak English, get no input, and end with all
+// they have started.
 func (l Local) Run(ctx context.Context, c Cmd) (Output, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...)
+	cmd := exec.Command(c.Args[0], c.Args[1:]...)
 	cmd.Dir = c.Dir
-	cmd.WaitDelay = 10 * time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no terminal to ask at
 	env := l.Environ
 	if env == nil {
 		env = os.Environ()
@@ -74,7 +79,7 @@ func (l Local) Run(ctx context.Context, c Cmd) (Output, error) {
 	cmd.Env = append(append(append([]string(nil), env...), "LC_ALL=C"), c.Env...)
 	var out, err bounded
 	cmd.Stdout, cmd.Stderr = &out, &err
-	runErr := cmd.Run()
+	runErr := process.Run(ctx, cmd, stopDelay)
 	res := Output{Stdout: out.String(), Stderr: err.String()}
 	var exit *exec.ExitError
 	switch {

@@ -16,6 +16,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/flavor"
 	"github.com/TritonDataCenter/engbld/tools/makefile"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 )
 
 // Bump is what moving a component to another origin image changes.
@@ -410,13 +411,14 @@ func (b *Bump) Diff() (string, error) {
 // they were read are an error of kind fault.Drift.
 func (b *Bump) Write(ctx context.Context) error {
 	type pending struct {
-		name, temp string
-		old        []byte
+		name string
+		file *newfile.File
+		old  []byte
 	}
 	var all []pending
 	defer func() {
 		for _, p := range all {
-			os.Remove(p.temp) // gone where it was renamed
+			p.file.Discard()
 		}
 	}()
 	for _, f := range b.Files {
@@ -428,22 +430,22 @@ func (b *Bump) Write(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		temp, err := writeBeside(name, new)
+		file, err := beside(name, new)
 		if err != nil {
 			return fault.Step.Errorf("changing %s: %w", f.Name, err)
 		}
-		all = append(all, pending{name, temp, old})
+		all = append(all, pending{name, file, old})
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	for i, p := range all {
-		if err := os.Rename(p.temp, p.name); err != nil {
+		if err := p.file.Commit(); err != nil {
 			err = fault.Step.Errorf("changing %s: %w", p.name, err)
 			for _, done := range all[:i] {
-				temp, back := writeBeside(done.name, done.old)
+				file, back := beside(done.name, done.old)
 				if back == nil {
-					back = os.Rename(temp, done.name)
+					back = file.Commit()
 				}
 				err = errors.Join(err, back)
 			}
@@ -467,22 +469,20 @@ func (f FileChange) whole(name string) (old, new []byte, err error) {
 	return old, append(slices.Clone(f.New), end...), nil
 }
 
-// writeBeside writes data to a temporary file in the directory of name, with its
-// permissions.
-func writeBeside(name string, data []byte) (string, error) {
+// beside begins a file that replaces name, with data and its permissions.
+func beside(name string, data []byte) (*newfile.File, error) {
 	st, err := os.Stat(name)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	t, err := os.CreateTemp(filepath.Dir(name), ".engbld-*")
+	f, err := newfile.Create(name, st.Mode().Perm())
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	_, err = t.Write(data)
-	err = errors.Join(err, t.Chmod(st.Mode().Perm()), t.Sync(), t.Close())
-	if err != nil {
-		os.Remove(t.Name())
-		return "", err
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Chmod(st.Mode().Perm())); err != nil { // whatever the umask
+		f.Discard()
+		return nil, err
 	}
-	return t.Name(), nil
+	return f, nil
 }

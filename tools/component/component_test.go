@@ -19,6 +19,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/finding"
 	"github.com/TritonDataCenter/engbld/tools/flavor"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 )
 
 func load(t *testing.T) *flavor.Set {
@@ -381,8 +382,16 @@ func TestBumpWrite(t *testing.T) {
 	if d := cmp.Diff(have, read(t, top, have)); d != "" {
 		t.Error(d)
 	}
+	left, err := newfile.Create(filepath.Join(top, "Jenkinsfile"), 0o600) // by a run that was killed
+	if err != nil {
+		t.Fatal(err)
+	}
+	left.Close()
 	if err := plan().Write(t.Context()); err != nil {
 		t.Error(err)
+	}
+	if d := cmp.Diff(have, read(t, top, have)); d == "" {
+		t.Error("nothing was written")
 	}
 	if st, err := os.Stat(filepath.Join(top, "Makefile")); err != nil || st.Mode().Perm() != 0o600 {
 		t.Error(st, err)

@@ -63,10 +63,7 @@ func TestSweepDirs(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{filepath.Base(used.Name), ".engbld-dir-file", ".engbld-dir-link", ".engbld-dir-strange", ".engbld-other", "outside"}
-	if os.Geteuid() == 0 { // else nobody can give it away
-		if err := os.Chown(filepath.Join(parent, ".engbld-dir-other"), 65534, -1); err != nil {
-			t.Fatal(err)
-		}
+	if os.Chown(filepath.Join(parent, ".engbld-dir-other"), os.Geteuid()+1, -1) == nil { // only root can give it away
 		want = append(want, ".engbld-dir-other")
 	}
 	next := makeDir(t, parent)

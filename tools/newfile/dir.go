@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/TritonDataCenter/engbld/tools/filelock"
@@ -63,24 +62,23 @@ func (d *Dir) Remove() error {
 // sweepDirs removes the directories of ended processes. What cannot be removed
 // stays.
 func sweepDirs(parent string) {
-	all, _ := os.ReadDir(parent)
-	for _, e := range all {
-		if strings.HasPrefix(e.Name(), dirPrefix) && e.IsDir() {
-			sweepDir(filepath.Join(parent, e.Name()))
-		}
+	for _, path := range begin(parent, dirPrefix) {
+		sweepDir(path)
 	}
 }
 
 func sweepDir(path string) {
+	named, err := os.Lstat(path)
+	if err != nil || !named.IsDir() || !own(named) {
+		return
+	}
 	// Nothing is followed out of the directory, whatever is put in its place.
 	root, err := os.OpenRoot(path)
 	if err != nil {
 		return
 	}
 	defer root.Close()
-	here, err1 := root.Stat(".")
-	named, err2 := os.Lstat(path)
-	if err1 != nil || err2 != nil || !os.SameFile(here, named) || !own(here) {
+	if here, err := root.Stat("."); err != nil || !os.SameFile(here, named) {
 		return
 	}
 	f, err := openLeft(func(flag int) (*os.File, error) { return root.OpenFile(inUse, flag, 0) })

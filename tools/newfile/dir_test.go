@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func makeDir(t *testing.T, parent string) *Dir {
@@ -62,7 +64,10 @@ func TestSweepDirs(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(parent, ".engbld-dir-link")); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{filepath.Base(used.Name), ".engbld-dir-file", ".engbld-dir-link", ".engbld-dir-strange", ".engbld-other", "outside"}
+	if err := unix.Mkfifo(filepath.Join(parent, ".engbld-dir-pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{filepath.Base(used.Name), ".engbld-dir-file", ".engbld-dir-link", ".engbld-dir-pipe", ".engbld-dir-strange", ".engbld-other", "outside"}
 	if os.Chown(filepath.Join(parent, ".engbld-dir-other"), os.Geteuid()+1, -1) == nil { // only root can give it away
 		want = append(want, ".engbld-dir-other")
 	}

@@ -141,12 +141,10 @@ func FillSwept(name string, perm fs.FileMode, write func(*os.File) error) error 
 // where the file system knows no locks, those nobody has written to for a day.
 // What cannot be removed stays.
 func Sweep(dir string) {
-	all, _ := os.ReadDir(dir)
-	for _, e := range all {
-		if !strings.HasPrefix(e.Name(), prefix) || !e.Type().IsRegular() {
+	for _, path := range begin(dir, prefix) {
+		if fi, err := os.Lstat(path); err != nil || !fi.Mode().IsRegular() {
 			continue
 		}
-		path := filepath.Join(dir, e.Name())
 		f, err := openLeft(func(flag int) (*os.File, error) { return os.OpenFile(path, flag, 0) })
 		if err != nil {
 			continue
@@ -155,6 +153,28 @@ func Sweep(dir string) {
 			os.Remove(path)
 		}
 		f.Close()
+	}
+}
+
+// begin returns the paths in a directory whose names begin with prefix. It looks at
+// no other file: the directory may hold many, and some systems tell nothing but
+// names.
+func begin(dir, prefix string) (paths []string) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer d.Close()
+	for {
+		names, err := d.Readdirnames(1000)
+		for _, name := range names {
+			if strings.HasPrefix(name, prefix) {
+				paths = append(paths, filepath.Join(dir, name))
+			}
+		}
+		if err != nil {
+			return paths
+		}
 	}
 }
 

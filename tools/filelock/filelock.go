@@ -20,6 +20,7 @@ const (
 	firstPoll = time.Millisecond
 	poll      = 50 * time.Millisecond // at most, for what takes long anyway
 	maxTries  = 1000                  // to find the file still there after locking it
+	maxOpens  = 10                    // of a file that is another's, and then is gone
 )
 
 // Lock is a lock that is held.
@@ -102,7 +103,7 @@ func open(path string) (*os.File, error) {
 			return f, nil
 		case !errors.Is(readErr, fs.ErrNotExist):
 			return nil, hint(err, path)
-		case tries == maxTries: // it is not there, and may not be made
+		case tries == maxOpens: // it is not there, and may not be made
 			return nil, err
 		}
 	}

@@ -97,3 +97,17 @@ func TestOfAnotherUser(t *testing.T) {
 		}
 	})
 }
+
+// Where the file cannot be made that is soon known: over a network each attempt
+// takes its time. (Not parallel: allocations are counted.)
+func TestNoPlace(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, 0o555)); err != nil {
+		t.Fatal(err)
+	}
+	asNobody(t, dir, func() {
+		if n := testing.AllocsPerRun(1, func() { Try(filepath.Join(dir, "lock")) }); n > 500 {
+			t.Errorf("it takes %v allocations", n)
+		}
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"syscall"
 	"time"
 
 	"github.com/magefile/mage/mg"
@@ -120,11 +121,16 @@ func goTool() string {
 	return "go"
 }
 
-// command runs a program with this process's terminal.
+// command runs a program with this process's terminal. When ctx or a signal ends
+// it, it is asked to end: make then ends its own programs, and removes what is half
+// made.
 func command(ctx context.Context, name string, args ...string) error {
+	ctx, stop := app.WithSignals(ctx, true)
+	defer stop()
 	c := exec.CommandContext(ctx, name, args...)
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
-	c.WaitDelay = 5 * time.Second
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
+	c.WaitDelay = 5 * time.Second // then it is made to
 	if err := c.Run(); err != nil {
 		return mg.Fatalf(sh.ExitStatus(err), "%s %v: %v", name, args, err)
 	}

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 )
 
 // bench is what the rows share.
@@ -15,7 +17,8 @@ type bench struct {
 	config
 	stderr io.Writer
 	exe    string // this program
-	tmp    string // in memory, removed at the end
+	temp   *newfile.Dir
+	tmp    string // its name; in memory, removed at the end
 	dir    string // inputs, kept
 	engbld string // the program under test
 	sum    string // the test tool for checksums, "" without a C compiler
@@ -35,9 +38,10 @@ func newBench(ctx context.Context, c config, stderr io.Writer) (*bench, error) {
 	if err := os.MkdirAll(b.dir, 0o755); err != nil {
 		return nil, err
 	}
-	if b.tmp, err = temporary(); err != nil {
+	if b.temp, err = temporary(); err != nil {
 		return nil, err
 	}
+	b.tmp = b.temp.Name
 	b.engbld = filepath.Join(b.tmp, "engbld")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-o", b.engbld, "./tools/engbld")
 	build.Dir = c.Root
@@ -54,7 +58,7 @@ func newBench(ctx context.Context, c config, stderr io.Writer) (*bench, error) {
 	return b, nil
 }
 
-func (b *bench) close() { os.RemoveAll(b.tmp) }
+func (b *bench) close() { b.temp.Remove() }
 
 // scale makes sizes smaller in short mode.
 func (b *bench) scale(n int64) int64 {

@@ -24,6 +24,7 @@ import (
 	"regexp"
 	"syscall"
 
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 	"github.com/TritonDataCenter/engbld/tools/process"
 )
 
@@ -128,7 +129,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, getenv fu
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(c.Out, append(raw, '\n'), 0o644); err != nil {
+	if err := newfile.Write(c.Out, append(raw, '\n'), 0o666); err != nil {
 		return err
 	}
 	fmt.Fprintln(stderr, "bench: raw values are in", c.Out)

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 )
 
 // sample is one run of one side.
@@ -280,13 +282,13 @@ func fileSize(name string) int64 {
 }
 
 // temporary is a directory in memory where the machine has one.
-func temporary() (string, error) {
+func temporary() (*newfile.Dir, error) {
 	if runtime.GOOS == "linux" {
-		if dir, err := os.MkdirTemp("/dev/shm", ".engbld-bench-*"); err == nil {
+		if dir, err := newfile.MakeDir("/dev/shm", "bench"); err == nil {
 			return dir, nil
 		}
 	}
-	return os.MkdirTemp("", ".engbld-bench-*")
+	return newfile.MakeDir("", "bench")
 }
 
 func dirSize(dir string) (n int64) {

@@ -91,12 +91,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, getenv fu
 	if len(targets) == 0 {
 		return errors.New("no target of that name")
 	}
-	temp, err := os.MkdirTemp("", ".engbld-fuzz-*")
+	temp, err := newfile.MakeDir("", "fuzz")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(temp)
-	p := &pool{config: c, temp: temp, had: had, log: stderr}
+	defer temp.Remove()
+	p := &pool{config: c, temp: temp.Name, had: had, log: stderr}
 	err = p.run(ctx, targets)
 	show(stdout, targets, had)
 	return err

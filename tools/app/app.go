@@ -36,9 +36,8 @@ type Env struct {
 	Terminal       bool   // Stderr is a terminal
 
 	// Elevate runs the command line again with root's rights in place of this
-	// process, where the system has a way, with these variables, NAME=value, added
-	// to its environment; it returns otherwise. nil: there is none.
-	Elevate func(variables ...string) error
+	// process, where the system has a way; it returns otherwise. nil: there is none.
+	Elevate func() error
 }
 
 // OSEnv is the environment of this process.

@@ -1,14 +1,11 @@
 package app
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/native"
-	"github.com/TritonDataCenter/engbld/tools/redact"
-	"github.com/TritonDataCenter/engbld/tools/stamp"
 )
 
 // engine is what ENGBLD_ENGINE says: nil for the portable engine.
@@ -28,18 +25,6 @@ func (a *app) engine() (*native.Options, error) {
 	}
 }
 
-// sourceKnown hands the address of the sources on to the program with root's
-// rights: git tells root nothing of a directory that is somebody else's.
-const sourceKnown = "ENGBLD_ELEVATED_SOURCE"
-
-// sourceRepo is the address of git's remote in top, without secrets.
-func (a *app) sourceRepo(ctx context.Context, top string) string {
-	if a.env.Getenv(native.Elevated) != "" {
-		return redact.Repository(a.env.Getenv(sourceKnown))
-	}
-	return redact.Repository(stamp.Remote(ctx, top))
-}
-
 // elevate gets the native engine the rights it needs, if it can. The directories
 // of the results are made before, so that they belong to the user.
 func (a *app) elevate(engine *native.Options, jobs []job) error {
@@ -51,8 +36,5 @@ func (a *app) elevate(engine *native.Options, jobs []job) error {
 			return fault.Step.Wrap(err)
 		}
 	}
-	if len(jobs) == 0 {
-		return a.env.Elevate()
-	}
-	return a.env.Elevate(sourceKnown + "=" + jobs[0].req.SourceRepo)
+	return a.env.Elevate()
 }

@@ -1,12 +1,9 @@
 package app
 
 import (
-	"os"
 	"testing"
 
-	"github.com/TritonDataCenter/engbld/tools/build"
 	"github.com/TritonDataCenter/engbld/tools/fault"
-	"github.com/TritonDataCenter/engbld/tools/native"
 )
 
 // TestEngine: the engine is what ENGBLD_ENGINE says and nothing else; no version
@@ -25,19 +22,5 @@ func TestEngine(t *testing.T) {
 		case want == "native" && (err != nil || engine.Dataset != "tank/a" || engine.StateDir != "/dir/state"):
 			t.Errorf("%q: %+v, %v", value, engine, err)
 		}
-	}
-}
-
-// TestElevate: what git tells the user, and would not tell root, is handed on.
-func TestElevate(t *testing.T) {
-	t.Parallel()
-	if os.Geteuid() == 0 {
-		t.Skip("root needs no other rights")
-	}
-	var got []string
-	a := &app{env: Env{Elevate: func(variables ...string) error { got = variables; return nil }}}
-	err := a.elevate(&native.Options{}, []job{{build.Request{SourceRepo: "https://h.invalid/x"}, t.TempDir()}})
-	if err != nil || len(got) != 1 || got[0] != sourceKnown+"=https://h.invalid/x" {
-		t.Errorf("%q, %v", got, err)
 	}
 }

@@ -195,7 +195,7 @@ func (a *app) flavorJobs(ctx context.Context, names []string, all bool, bitsDir,
 		req := build.Request{
 			Name: f.Name, Prefix: f.Name + "-zfs", Version: st.String(), Base: f.Base.UUID, Manifest: mf,
 			Packages: f.Pkgsrc.Packages, Upgrade: f.Pkgsrc.Upgrade, Audit: true, MOTD: true,
-			SourceRepo: a.sourceRepo(ctx, top), Timestamp: when, Platform: build.DefaultPlatform,
+			SourceRepo: redact.Repository(stamp.Remote(ctx, top)), Timestamp: when, Platform: build.DefaultPlatform,
 		}
 		for _, acc := range set.Accepts(f) {
 			req.Accept = append(req.Accept, acc.Package+":"+acc.Action)
@@ -258,7 +258,7 @@ BUILDIMAGE_PKGSRC_ACCEPT lists package actions that may be left out.`,
 			req.Manifest = json.RawMessage(a.env.Getenv("BUILDIMAGE_MF"))
 			// Asked here and not by the makefile: arguments are seen by every user.
 			if req.MOTD && top != "" && !cmd.Flags().Changed("source-repo") {
-				req.SourceRepo = a.sourceRepo(cmd.Context(), a.abs(top))
+				req.SourceRepo = stamp.Remote(cmd.Context(), a.abs(top))
 			}
 			req.SourceRepo = redact.Repository(req.SourceRepo)
 			req.Packages = build.SplitPackages(packages)

@@ -62,6 +62,7 @@ type Agent struct {
 	pattern *regexp.Regexp // of the archive's base name
 	literal string         // what every such name begins with
 	dir     string         // where the archives are, once there is a clone
+	grace   time.Duration  // between telling git or make to end and making them
 }
 
 // New checks opts and makes the cache directory; one that others may write to is
@@ -106,7 +107,7 @@ func New(opts Options) (*Agent, error) {
 	}
 	opts.Cache = cache
 
-	a := &Agent{opts: opts, dir: cache}
+	a := &Agent{opts: opts, dir: cache, grace: 10 * time.Second}
 	dir, base := filepath.Split(opts.Pattern)
 	if opts.Download == "" {
 		a.dir = filepath.Join(cache, opts.Repo, dir)
@@ -278,9 +279,6 @@ func (a *Agent) Clean(ctx context.Context) error {
 
 func (a *Agent) clone() string { return filepath.Join(a.opts.Cache, a.opts.Repo) }
 
-// grace is the time between telling git or make to end and making them.
-const grace = 10 * time.Second
-
 // make runs make in the clone with its output in the story. When ctx ends it does
 // so with everything it has started, so that nobody works in a clone that is not
 // locked; it has no terminal, at which it could wait for somebody it cannot reach.
@@ -291,7 +289,7 @@ func (a *Agent) make(ctx context.Context, env []string, program string, targets 
 	if a.opts.Stderr != nil {
 		cmd.Stdout, cmd.Stderr = a.opts.Stderr, a.opts.Stderr
 	}
-	if err := process.Run(ctx, cmd, grace); err != nil {
+	if err := process.Run(ctx, cmd, a.grace); err != nil {
 		return fault.Step.Errorf("%s %s in %s: %w", filepath.Base(program), strings.Join(targets, " "), cmd.Dir, err)
 	}
 	return nil
@@ -299,22 +297,24 @@ func (a *Agent) make(ctx context.Context, env []string, program string, targets 
 
 // gitCommand is told to end when ctx does, so that git stops what it has started
 // and takes its locks away. It stays with our terminal: it may ask for a password.
-func gitCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
+func (a *Agent) gitCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "git", args...)
-	cmd.Dir, cmd.WaitDelay = dir, grace
+	cmd.Dir, cmd.WaitDelay = dir, a.grace
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	return cmd
 }
 
 // runGit runs git in dir with its output in the story.
 func (a *Agent) runGit(ctx context.Context, dir string, args ...string) error {
-	cmd := gitCommand(ctx, dir, args...)
+	cmd := a.gitCommand(ctx, dir, args...)
 	if a.opts.Stderr != nil {
 		all := &said{to: a.opts.Stderr, public: a.public} // git repeats addresses
 		defer all.end()
 		cmd.Stdout, cmd.Stderr = all, all
 	}
-	if err := cmd.Run(); err != nil {
+	// That somebody keeps its output open, as the connection that ssh shares with the
+	// next one may, is no failure of git's.
+	if err := cmd.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return fault.Step.Errorf("git %s in %s: %w", a.public(strings.Join(args, " ")), dir, err)
 	}
 	return nil
@@ -333,7 +333,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // git runs git in the clone and returns what it prints, without the newline.
 func (a *Agent) git(ctx context.Context, args ...string) (string, error) {
-	cmd := gitCommand(ctx, a.clone(), args...)
+	cmd := a.gitCommand(ctx, a.clone(), args...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 )
@@ -82,5 +83,27 @@ func TestSaid(t *testing.T) {
 	want := "fatal: 'https://h.invalid/x': no\nhttps://h.invalid\n" + strings.Repeat("x", maxLine+1) + "end"
 	if out.String() != want {
 		t.Errorf("got %.200q", out.String())
+	}
+}
+
+// What git has started, such as the connection that ssh shares with the next one,
+// may keep its output open.
+func TestGitLeavesOneBehind(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("git"); err != nil {
+		t.Skip("git is not installed")
+	}
+	stderr, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stderr.Close()
+	a := newAgent(t, Options{Stderr: stderr})
+	a.grace = 10 * time.Millisecond
+	if err := a.runGit(t.Context(), t.TempDir(), "-c", "alias.leave=!sleep 5 & :", "leave"); err != nil {
+		t.Error(err)
+	}
+	if err := a.runGit(t.Context(), t.TempDir(), "-c", "alias.leave=!sleep 5 & exit 3;", "leave"); err == nil {
+		t.Error("a failure is none")
 	}
 }

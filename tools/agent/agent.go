@@ -30,7 +30,7 @@ import (
 type Options struct {
 	Branch      string // tried after AgentBranch; then master, main
 	AgentBranch string // "" is Branch
-	Cache       string // directory of this user's alone, made when it is needed
+	Cache       string // directory that not everybody writes to, made when it is needed; in one like /tmp this user's alone
 	Repo        string // name of the repository
 	Pattern     string // grep's expression for the archive's path in the clone
 	URL         string // of the repository, for Clone
@@ -65,8 +65,7 @@ type Agent struct {
 	grace   time.Duration  // between telling git or make to end and making them
 }
 
-// New checks opts and makes the cache directory; one that others may write to is
-// Unfit.
+// New checks opts and makes the cache directory; one that may not be used is Unfit.
 func New(opts Options) (*Agent, error) {
 	switch {
 	case opts.Cache == "":
@@ -125,18 +124,42 @@ func New(opts Options) (*Agent, error) {
 	return a, nil
 }
 
-// openCache makes the directory and sees that it is ours alone: what is in it is run,
-// and goes into images.
+// openCache makes the directory and sees that nobody we do not know writes to it: what
+// is in it is run, and goes into images.
 func openCache(dir string) error {
-	err := owned.Tighten(dir, os.Geteuid())
-	if err == nil {
-		err = owned.Make(dir, os.Geteuid())
-	}
-	if err != nil {
+	if err := makeCache(dir); err != nil {
 		return fault.WithHint(fault.Unfit.Errorf("agent-prebuilt: the cache directory: %w", err),
 			"if it can go: rm -r %s; or name another one: make AGENT_PREBUILT_DIR=DIRECTORY ...", dir)
 	}
 	return nil
+}
+
+// makeCache makes it for us alone. Where everybody can make names it must be so, too,
+// if it is there; elsewhere whoever named it knows whose it is, and who may use it: a
+// volume of a container's host, say, a group's directory, a link to a larger disk.
+func makeCache(dir string) error {
+	above := filepath.Dir(dir)
+	if err := os.MkdirAll(above, 0o755); err != nil {
+		return err
+	}
+	shared, err := owned.Shared(above)
+	if err != nil {
+		return err
+	}
+	if shared {
+		if err := owned.Tighten(dir, os.Geteuid()); err != nil {
+			return err
+		}
+		return owned.Make(dir, os.Geteuid())
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	everybody, err := owned.Shared(dir)
+	if everybody {
+		err = errors.New(dir + ": everybody can write to it")
+	}
+	return err
 }
 
 func usage(what, flag string) error {

@@ -533,11 +533,16 @@ func TestCommandUsage(t *testing.T) {
 	}
 }
 
-// What is in the cache is run and goes into images: it is this user's alone.
+// What is in the cache is run and goes into images: where everybody can make names it
+// is this user's alone.
 func TestCacheIsOurs(t *testing.T) {
 	t.Parallel()
 	const stranger = 54321
-	top := t.TempDir()
+	top := filepath.Join(t.TempDir(), "tmp")
+	if err := errors.Join(os.MkdirAll(filepath.Join(top, "cache"), 0o755), os.Chmod(top, 0o777|fs.ModeSticky), os.Chmod(filepath.Join(top, "cache"), 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	place := t.TempDir()
 	open := func(cache string) error {
 		_, err := New(Options{Cache: cache, Repo: "repo", Pattern: "ag-.*"})
 		return err
@@ -571,17 +576,36 @@ func TestCacheIsOurs(t *testing.T) {
 			return os.Lchown(dir, stranger, stranger)
 		},
 	} {
-		dir := filepath.Join(top, name)
-		if err := os.Mkdir(dir, 0o755); err != nil {
-			t.Fatal(err)
+		for _, above := range []string{top, place} {
+			dir := filepath.Join(above, name)
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := setup(dir); err != nil {
+				t.Logf("%s: only root gives files to other users: %v", name, err)
+				continue
+			}
+			err := open(dir)
+			switch {
+			case above == place && name != "everybody's":
+				if err != nil {
+					t.Errorf("%s, in a place of ours: %v", name, err)
+				}
+			case fault.KindOf(err) != fault.Unfit || !strings.Contains(err.Error(), dir) || !strings.Contains(fault.Hint(err), dir):
+				t.Errorf("%s: %v, hint %q", name, err, fault.Hint(err))
+			}
 		}
-		if err := setup(dir); err != nil {
-			t.Logf("%s: only root gives files to other users: %v", name, err)
-			continue
-		}
-		if err := open(dir); fault.KindOf(err) != fault.Unfit || !strings.Contains(err.Error(), dir) || !strings.Contains(fault.Hint(err), dir) {
-			t.Errorf("%s: %v, hint %q", name, err, fault.Hint(err))
-		}
+	}
+	// A group's directory stays the group's.
+	team := filepath.Join(place, "team")
+	if err := errors.Join(os.Mkdir(team, 0o755), os.Chmod(team, 0o775), open(team)); err != nil {
+		t.Error(err)
+	}
+	if fi, err := os.Stat(team); err != nil || fi.Mode().Perm() != 0o775 {
+		t.Errorf("a group's cache has %v, %v", fi.Mode(), err)
+	}
+	if err := open(filepath.Join(place, "new", "cache")); err != nil {
+		t.Error(err)
 	}
 }
 

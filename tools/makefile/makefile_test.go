@@ -207,6 +207,7 @@ func TestLongInputs(t *testing.T) {
 		"appended":           "A=" + long + "\n" + strings.Repeat("A+=b\n", n),
 		"long condition":     "ifdef " + long + "\n" + strings.Repeat("else\na=b\n", n/2),
 		"names grow":         "A=" + long[:60_000] + "\ninclude" + strings.Repeat(" $A$(A)", n/10) + "\n",
+		"names of names":     "A=$(B)$(B)\nB=" + strings.Repeat("$(C)", 15_000) + "\nC=y\n" + strings.Repeat("include $(A)\n", n/2),
 		"comments":           strings.Repeat("#\n", n),
 		"words before names": "A=" + strings.Repeat("$(B) ", n/2) + "\n" + strings.Repeat("export ", n/2) + "B=1\n",
 	} {

@@ -122,7 +122,7 @@ func (t *Tree) load(fsys fs.FS, dir, name string) error {
 		for _, p := range s.Paths {
 			one := s
 			one.Paths = []string{p}
-			full, _ := t.Expand(p)
+			full, _ := t.expand(p, maxPath)
 			if len(full) > maxPath {
 				full = "$" // is not followed
 			}
@@ -193,7 +193,12 @@ func (t *Tree) set(s Stmt) {
 // Expand replaces references to variables by their last values. complete is false
 // where a function or an unknown variable was left as it stands.
 func (t *Tree) Expand(s string) (value string, complete bool) {
-	e := expander{t: t, complete: true}
+	return t.expand(s, maxValue)
+}
+
+// expand is Expand within so many bytes that variables put in.
+func (t *Tree) expand(s string, most int) (value string, complete bool) {
+	e := expander{t: t, complete: true, most: most}
 	v := e.expand(s, 0)
 	return v, e.complete
 }
@@ -210,6 +215,7 @@ type expander struct {
 	t        *Tree
 	complete bool
 	written  int
+	most     int // bytes to write
 }
 
 func (e *expander) expand(s string, depth int) string {
@@ -265,13 +271,13 @@ func (e *expander) lookup(name string) (value string, ok bool) {
 		value, ok = e.t.top(), true
 	default:
 		v := e.t.last[name]
-		if v == nil || v.long || e.written+v.size > maxValue {
+		if v == nil || v.long || e.written+v.size > e.most {
 			return "", false
 		}
 		value, ok = v.value(), true
 	}
 	e.written += len(value)
-	return value, ok && e.written <= maxValue
+	return value, ok && e.written <= e.most
 }
 
 // closing is where the reference ends whose parenthesis is at, -1 if it has no

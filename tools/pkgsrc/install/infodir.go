@@ -53,12 +53,12 @@ func (in *Installer) infoFiles(o *owner, remove bool) error {
 			old = []byte(infoHead)
 		}
 		entries := readInfoEntries(string(raw))
+		if work += len(raw) + (1+len(entries))*len(old); work > maxInfoWork {
+			return fmt.Errorf("info file %s: its %d entries and an index of %d bytes are too much", file, len(entries), len(old))
+		}
 		if len(entries) == 0 {
 			in.log.Infof("%s: %s names no menu entry", o.pkg, file)
 			continue
-		}
-		if work += len(raw) + (1+len(entries))*len(old); work > maxInfoWork {
-			return fmt.Errorf("info file %s: its %d entries and an index of %d bytes are too much", file, len(entries), len(old))
 		}
 		text := string(old)
 		name := strings.TrimSuffix(path.Base(file), ".info")
@@ -88,6 +88,13 @@ func (in *Installer) infoFiles(o *owner, remove bool) error {
 // readInfoEntries finds what an info file wants to have in the index.
 func readInfoEntries(text string) []infoEntry {
 	var entries []infoEntry
+	var lines strings.Builder // of the last entry
+	finish := func() {
+		if n := len(entries); n > 0 {
+			entries[n-1].text = lines.String()
+		}
+		lines.Reset()
+	}
 	section, inside := "Miscellaneous", false
 	for l := range strings.SplitSeq(text, "\n") {
 		switch {
@@ -98,11 +105,14 @@ func readInfoEntries(text string) []infoEntry {
 		case strings.HasPrefix(l, "END-INFO-DIR-ENTRY"):
 			inside = false
 		case inside && strings.HasPrefix(l, "* "):
-			entries = append(entries, infoEntry{section, l + "\n"})
+			finish()
+			entries = append(entries, infoEntry{section: section})
+			lines.WriteString(l + "\n")
 		case inside && len(entries) > 0 && l != "":
-			entries[len(entries)-1].text += l + "\n"
+			lines.WriteString(l + "\n")
 		}
 	}
+	finish()
 	return entries
 }
 
@@ -130,14 +140,19 @@ func dropInfo(text, name string) string {
 		return text
 	}
 	menu := slices.IndexFunc(out, func(l string) bool { return strings.HasPrefix(l, "* Menu:") })
-	for i := menu + 2; menu >= 0 && i < len(out); i++ {
+	if menu < 0 || menu+2 >= len(out) {
+		return strings.Join(out, "")
+	}
+	kept := slices.Clone(out[:menu+2])
+	for i := menu + 2; i < len(out); i++ {
 		last := i+1 >= len(out) || strings.TrimSpace(out[i+1]) == ""
 		if out[i-1] == "\n" && strings.TrimSpace(out[i]) != "" && !strings.HasPrefix(out[i], "* ") && last {
-			out = slices.Delete(out, i-1, i+1)
-			i--
+			kept = kept[:len(kept)-1] // nor the blank line before it
+		} else {
+			kept = append(kept, out[i])
 		}
 	}
-	return strings.Join(out, "")
+	return strings.Join(kept, "")
 }
 
 // addInfo puts an entry into its section, in the order of the alphabet; a new

@@ -370,3 +370,19 @@ func TestContextEnds(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestLongInfo gives texts that would take hours if each line cost a step for each
+// other one.
+func TestLongInfo(t *testing.T) {
+	t.Parallel()
+	const n = 1_000_000
+	more := strings.Repeat(" more\n", n)
+	entries := readInfoEntries("START-INFO-DIR-ENTRY\n* a: (x). b\n" + more + "* c: (x). d\n")
+	if len(entries) != 2 || entries[0].text != "* a: (x). b\n"+more || entries[1] != (infoEntry{"Miscellaneous", "* c: (x). d\n"}) {
+		t.Errorf("%d entries", len(entries))
+	}
+	got := dropInfo("* Menu:\n\nA\n* y: (y). z\n\nB\n* a: (x). b\n\n"+strings.Repeat("S\n\n", n)+"C\n* z: (y). z\n", "x")
+	if want := "* Menu:\n\nA\n* y: (y). z\n\nC\n* z: (y). z\n"; got != want {
+		t.Errorf("got %d bytes: %.200q", len(got), got)
+	}
+}

@@ -8,7 +8,8 @@
 // block, the metadata and a header for each file.
 //
 // Limits: 16 GiB a package, 32 GiB unpacked, 16 MiB of +CONTENTS, 1 MiB any other
-// metadata, names of 4096 bytes. The X.509 kind of signature is not supported.
+// metadata, names of 4096 bytes, of owners 255. The X.509 kind of signature is not
+// supported.
 package archive
 
 import (

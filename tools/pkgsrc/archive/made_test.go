@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -129,6 +130,60 @@ func TestMadePackage(t *testing.T) {
 	b, err := io.ReadAll(fstree.NewReader(p.Files[0].Content))
 	if string(b) != "content of a" || err != nil {
 		t.Errorf("content %q, %v", b, err)
+	}
+}
+
+// TestLargeHeaders: a header may have a MiB, of which nothing is kept but names.
+func TestLargeHeaders(t *testing.T) { // not parallel: it measures
+	const n = 100
+	large := map[string]string{"comment": strings.Repeat("x", 1_000_000)}
+	pack := func(account string) []byte {
+		var list, body strings.Builder
+		w := tar.NewWriter(&body)
+		put := func(h tar.Header, text string) {
+			h.Typeflag, h.Mode, h.Size = tar.TypeReg, 0o644, int64(len(text))
+			if err := w.WriteHeader(&h); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(w, text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		list.WriteString("@cwd /opt/local\n@name demo-1.0\n")
+		name := func(i int) string { return fmt.Sprintf("%s%d", strings.Repeat("n", 200), i) }
+		for i := range n {
+			list.WriteString(name(i) + "\n")
+		}
+		put(tar.Header{Name: "+CONTENTS"}, list.String())
+		put(tar.Header{Name: "+COMMENT"}, "a demo\n")
+		put(tar.Header{Name: "+DESC"}, "a demo\n")
+		for i := range n {
+			put(tar.Header{Name: name(i), Uname: account, Gname: account, Format: tar.FormatPAX, PAXRecords: large}, "")
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return []byte(body.String())
+	}
+	raw := pack(strings.Repeat("u", maxAccount))
+	kept := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := kept()
+	p, err := open(raw, Options{})
+	if err != nil || len(p.Files) != n {
+		t.Fatal(err)
+	}
+	if more := kept() - before; more > 10<<20 {
+		t.Errorf("%d files keep %d bytes", n, more)
+	}
+	runtime.KeepAlive(p)
+	runtime.KeepAlive(raw)
+	if _, err := open(pack(strings.Repeat("u", maxAccount+1)), Options{}); err == nil || !strings.Contains(err.Error(), "owner") {
+		t.Errorf("a long owner: %v", err)
 	}
 }
 

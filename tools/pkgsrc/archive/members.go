@@ -20,6 +20,7 @@ const (
 	maxContents = 16 << 20 // +CONTENTS; the largest known have some 2 MiB
 	maxMeta     = 1 << 20  // any other metadata member
 	maxName     = 4096     // a member's name or link target
+	maxAccount  = 255      // a user's or group's name
 	maxContent  = 32 << 30 // all files of a package
 	maxPadding  = 16 << 20 // zero bytes behind the archive's end
 )
@@ -221,15 +222,20 @@ func (u *unpacker) files(ctx context.Context) error {
 	return nil
 }
 
+// file takes the current member, which is that entry's. Strings of a tar header may
+// be parts of a larger one, of up to a MiB, so they are copied.
 func (u *unpacker) file(entry int) (File, error) {
 	h := u.header
 	if h.Uid < 0 || h.Uid > 0xffffffff || h.Gid < 0 || h.Gid > 0xffffffff {
 		return File{}, fmt.Errorf("owner %d:%d", h.Uid, h.Gid)
 	}
 	f := File{
-		Name: h.Name, Entry: entry, Mode: uint32(h.Mode) & fstree.PermMask,
-		UID: uint32(h.Uid), GID: uint32(h.Gid), Uname: h.Uname, Gname: h.Gname,
+		Name: u.p.Plist.Entries[entry].Arg, Entry: entry, Mode: uint32(h.Mode) & fstree.PermMask,
+		UID: uint32(h.Uid), GID: uint32(h.Gid), Uname: strings.Clone(h.Uname), Gname: strings.Clone(h.Gname),
 		MTime: fstree.TimeOf(h.ModTime),
+	}
+	if len(f.Uname) > maxAccount || len(f.Gname) > maxAccount {
+		return File{}, fmt.Errorf("owner %.80q:%.80q", f.Uname, f.Gname)
 	}
 	if u.names[f.Name] {
 		return f, errors.New("a second member of this name")
@@ -241,12 +247,12 @@ func (u *unpacker) file(entry int) (File, error) {
 			return f, err
 		}
 	case tar.TypeSymlink:
-		f.Type, f.Linkname = Symlink, h.Linkname
+		f.Type, f.Linkname = Symlink, strings.Clone(h.Linkname)
 		if f.Linkname == "" || len(f.Linkname) > maxName || strings.IndexByte(f.Linkname, 0) >= 0 {
 			return f, fmt.Errorf("link target %.200q", f.Linkname)
 		}
 	case tar.TypeLink:
-		f.Type, f.Linkname = Hardlink, h.Linkname
+		f.Type, f.Linkname = Hardlink, strings.Clone(h.Linkname)
 		if !u.names[f.Linkname] {
 			return f, fmt.Errorf("hard link to %.200q, which is no earlier member", f.Linkname)
 		}

@@ -195,7 +195,7 @@ func (p *portable) run(ctx context.Context, steps []step) error {
 }
 
 // keep leaves what a failed build made so far, and a list of the files it has in
-// memory. The next build in the directory cleans it up.
+// memory. The next build or upload in the directory cleans it up.
 func (p *portable) keep(ctx context.Context) {
 	if !p.opts.Keep {
 		return

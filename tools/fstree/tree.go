@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"strings"
 )
 
@@ -19,6 +20,7 @@ var (
 	ErrIsDir    = errors.New("is a directory")
 	ErrNotEmpty = errors.New("directory not empty")
 	ErrLoop     = errors.New("too many levels of symbolic links")
+	ErrSteps    = errors.New("too many names on the ways to files")
 )
 
 // TooLargeError tells that a file is larger than its reader wants to hold.
@@ -92,6 +94,19 @@ func (t *Tree) Lstat(path string) (*Node, error) {
 	return n, nil
 }
 
+// LstatWithin is Lstat that takes a step for each name on the way, those in targets
+// of links too, from steps. ErrSteps is that there are no more.
+func (t *Tree) LstatWithin(path string, steps *int) (*Node, error) {
+	dir, name, err := t.locateWithin(path, false, steps)
+	if err == nil {
+		dir, err = entry(dir, name)
+	}
+	if err != nil {
+		return nil, pathError("lstat", path, err)
+	}
+	return dir, nil
+}
+
 // Stat returns the node at path, following symbolic links.
 func (t *Tree) Stat(path string) (*Node, error) {
 	n, err := t.resolve(path, true)
@@ -106,6 +121,11 @@ func (t *Tree) resolve(path string, follow bool) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	return entry(dir, name)
+}
+
+// entry is what locate has found.
+func entry(dir *Node, name string) (*Node, error) {
 	if name == "" {
 		return dir, nil
 	}
@@ -119,11 +139,19 @@ func (t *Tree) resolve(path string, follow bool) (*Node, error) {
 // last name. The name is "" when path means a directory on the way (the root,
 // or one reached by ".."). With follow a final symbolic link is followed too.
 func (t *Tree) locate(path string, follow bool) (*Node, string, error) {
+	steps := math.MaxInt
+	return t.locateWithin(path, follow, &steps)
+}
+
+func (t *Tree) locateWithin(path string, follow bool, steps *int) (*Node, string, error) {
 	if len(path) > maxPath || strings.IndexByte(path, 0) >= 0 {
 		return nil, "", fs.ErrInvalid
 	}
 	stack := []*Node{t.Root}
 	todo := split(path)
+	if *steps -= len(todo); *steps < 0 {
+		return nil, "", ErrSteps
+	}
 	links := 0
 	for i := 0; i < len(todo); i++ {
 		dir := stack[len(stack)-1]
@@ -149,6 +177,9 @@ func (t *Tree) locate(path string, follow bool) (*Node, string, error) {
 			}
 			todo = append(split(n.Target), todo[i+1:]...)
 			i = -1
+			if *steps -= len(todo); *steps < 0 {
+				return nil, "", ErrSteps
+			}
 		case last:
 			return dir, name, nil
 		case n == nil:

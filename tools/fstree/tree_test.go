@@ -114,3 +114,30 @@ func TestSpool(t *testing.T) {
 		t.Errorf("too short: %v", err)
 	}
 }
+
+func TestLstatWithin(t *testing.T) {
+	t.Parallel()
+	tree := New(Time{Sec: 1})
+	if err := tree.MkdirAll("a/b", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := tree.Put("l", &Node{Mode: TypeSymlink | 0o777, Target: "a/b"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := tree.WriteFile("a/b/c", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	steps := 5 // l, c, and a, b, c
+	n, err := tree.LstatWithin("l/c", &steps)
+	if want, _ := tree.Lstat("a/b/c"); err != nil || n != want || steps != 0 {
+		t.Errorf("%v, %v, %d steps left", n, err, steps)
+	}
+	steps = 4
+	if _, err := tree.LstatWithin("l/c", &steps); !errors.Is(err, ErrSteps) {
+		t.Errorf("with a step less: %v", err)
+	}
+	steps = 1
+	if n, err := tree.LstatWithin("..", &steps); err != nil || n != tree.Root {
+		t.Errorf("the root: %v, %v", n, err)
+	}
+}

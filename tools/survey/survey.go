@@ -90,6 +90,7 @@ func Read(ctx context.Context, tree *fstree.Tree, o Options) (*Image, error) {
 		return nil, fmt.Errorf("%s: package database: %w", im.Name, err)
 	}
 	names := db.Names()
+	steps := maxNames
 	all, best, budget := version.NewIndex(names), byBase(names), version.NewBudget(maxSteps)
 	for _, name := range names {
 		if err := context.Cause(ctx); err != nil {
@@ -108,7 +109,9 @@ func Read(ctx context.Context, tree *fstree.Tree, o Options) (*Image, error) {
 		if p.Requires, p.Patterns, err = requires(ctx, r.Plist.Deps(), all, best, budget); err != nil {
 			return nil, fmt.Errorf("%s: package %s: dependencies: %w", im.Name, Plain(name), err)
 		}
-		im.own(r, len(im.Packages))
+		if err := im.own(r, len(im.Packages), &steps); err != nil {
+			return nil, fmt.Errorf("%s: package %s: %w", im.Name, Plain(name), err)
+		}
 		db.Forget(name)
 		im.Packages = append(im.Packages, p)
 	}
@@ -206,10 +209,15 @@ func describe(r *pkgdb.Record) Package {
 	return p
 }
 
+// maxNames bounds the ways to the files of all packages: a few seconds. A real image
+// takes some millions, but links can lead each name through a hundred thousand.
+const maxNames = 1 << 26
+
 // own enters the nodes of a record. Names are looked up as pkg_info would, with
 // links on the way followed inside of the tree, but the last not. Where two
-// lists name one file, the first package has it.
-func (im *Image) own(r *pkgdb.Record, index int) {
+// lists name one file, the first package has it. Each name on the way takes one of
+// steps.
+func (im *Image) own(r *pkgdb.Record, index int, steps *int) error {
 	claim := func(n *fstree.Node) {
 		if _, taken := im.owners[n]; !taken && !n.IsDir() {
 			im.owners[n] = index
@@ -221,18 +229,23 @@ func (im *Image) own(r *pkgdb.Record, index int) {
 		case e.Kind == plist.Cwd:
 			cwd = e.Arg
 		case e.Kind == plist.File && !e.Ignored:
-			if n, err := im.Tree.Lstat(path.Join("/", cwd, e.Arg)); err == nil {
+			n, err := im.Tree.LstatWithin(path.Join("/", cwd, e.Arg), steps)
+			if errors.Is(err, fstree.ErrSteps) {
+				return err
+			}
+			if err == nil {
 				claim(n)
 			}
 		}
 	}
 	dir, err := im.Tree.Stat(r.Dir)
 	if err != nil || !dir.IsDir() {
-		return
+		return nil
 	}
 	for _, name := range dir.List() {
 		claim(dir.Child(name))
 	}
+	return nil
 }
 
 // bookkeeping enters what the package database holds beside the records, and

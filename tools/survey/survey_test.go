@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/TritonDataCenter/engbld/tools/fstree"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/pkgdb"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/version"
 )
 
@@ -168,5 +169,42 @@ func TestRequires(t *testing.T) {
 	cancel()
 	if _, _, err := requires(ctx, patterns, all, base, version.NewBudget(1<<16)); !errors.Is(err, context.Canceled) {
 		t.Errorf("not interrupted: %v", err)
+	}
+}
+
+// Packing lists whose names all lead through long chains of links are not followed
+// for ever.
+func TestLongWays(t *testing.T) {
+	t.Parallel()
+	tree := testTree(t)
+	const links = 38
+	for i := range links {
+		n := &fstree.Node{Mode: fstree.TypeSymlink | 0o777, Target: strings.Repeat("etc/../", 500) + fmt.Sprintf("link%d", i+1)}
+		if err := tree.Put(fmt.Sprintf("link%d", i), n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tree.MkdirAll(fmt.Sprintf("link%d", links), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	list := "@cwd /link0\n@name two-2.1nb1\n" + strings.Repeat("x\n", 1000)
+	if err := tree.WriteFile("opt/local/pkg/two-2.1nb1/+CONTENTS", []byte(list), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := pkgdb.ReadConfig(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := pkgdb.Open(tree, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := db.Record("two-2.1nb1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	im, steps := &Image{Tree: tree, owners: map[*fstree.Node]int{}}, 1<<20
+	if err := im.own(r, 0, &steps); !errors.Is(err, fstree.ErrSteps) {
+		t.Errorf("own = %v, %d steps left", err, steps)
 	}
 }

@@ -31,9 +31,11 @@ func TestWriteDirTakesBack(t *testing.T) {
 		want error
 		left string
 	}{
-		"no room":              {func(*os.Root) error { return cause }, cause, "."},
-		"interrupted":          {func(*os.Root) error { cancel(); return nil }, context.Canceled, "."},
-		"somebody's own file":  {func(r *os.Root) error { return errors.Join(r.WriteFile("d/b/mine", nil, 0o600), cause) }, cause, ". d d/b d/b/mine"},
+		"no room":     {func(*os.Root) error { return cause }, cause, "."},
+		"interrupted": {func(*os.Root) error { cancel(); return nil }, context.Canceled, "."},
+		"somebody's own file": {func(r *os.Root) error {
+			return errors.Join(r.Chmod("d/b", 0o700), r.WriteFile("d/b/mine", nil, 0o600), cause)
+		}, cause, ". d d/b d/b/mine"},
 		"somebody's next file": {func(r *os.Root) error { return r.WriteFile("d/n", nil, 0o600) }, os.ErrExist, ". d d/n"},
 		"somebody's next link": {func(r *os.Root) error { return r.Symlink("x", "d/o") }, os.ErrExist, ". d d/o"},
 		"somebody's next dir":  {func(r *os.Root) error { return r.Mkdir("d/p", 0o700) }, os.ErrExist, ". d d/p"},

@@ -8,6 +8,7 @@ import (
 	cdx "github.com/CycloneDX/cyclonedx-go"
 
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+	"github.com/TritonDataCenter/engbld/tools/lock"
 	"github.com/TritonDataCenter/engbld/tools/survey"
 )
 
@@ -41,7 +42,7 @@ func (s *Subject) cycloneDX() *cdx.BOM {
 		Tools: &cdx.ToolsChoice{Components: &[]cdx.Component{{Type: cdx.ComponentTypeApplication, Name: "engbld",
 			ExternalReferences: &[]cdx.ExternalReference{{Type: cdx.ERTypeVCS, URL: project}}}}},
 	}
-	ends := map[string]string{}
+	archives, ends := s.archives(), map[string]string{}
 	for _, f := range im.Findings {
 		if f.Class == survey.ClassEOL {
 			ends[f.Package] = f.URL
@@ -52,7 +53,7 @@ func (s *Subject) cycloneDX() *cdx.BOM {
 	dependencies := []cdx.Dependency{{Ref: image.BOMRef, Dependencies: &all}}
 	for i := range im.Packages {
 		p := &im.Packages[i]
-		components = append(components, s.component(p, ends[p.Name]))
+		components = append(components, s.component(p, archives[p.Name], ends[p.Name]))
 		all = append(all, ref(p.Name))
 		needs := []string{}
 		for _, r := range p.Requires {
@@ -86,7 +87,7 @@ func imageComponent(m *imgmanifest.Manifest) *cdx.Component {
 	return c
 }
 
-func (s *Subject) component(p *survey.Package, end string) cdx.Component {
+func (s *Subject) component(p *survey.Package, a *lock.Package, end string) cdx.Component {
 	c := cdx.Component{
 		BOMRef: ref(p.Name), Type: cdx.ComponentTypeLibrary, Name: survey.Plain(p.Base), Version: survey.Plain(p.Version),
 		Description: survey.Plain(p.Comment), Licenses: licenses(p.License), PackageURL: s.purl(p),
@@ -95,7 +96,7 @@ func (s *Subject) component(p *survey.Package, end string) cdx.Component {
 			"pkgsrc:end-of-life", end),
 	}
 	var refs []cdx.ExternalReference
-	if a := s.archive(p.Name); a != nil {
+	if a != nil {
 		c.Hashes = &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: a.SHA256}}
 		if u := archiveURL(a.Repository, p.Name); u != "" {
 			refs = append(refs, cdx.ExternalReference{Type: cdx.ERTypeDistribution, URL: u, Hashes: &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: a.SHA256}}})

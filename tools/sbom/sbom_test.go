@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -384,4 +386,27 @@ func FuzzExpression(f *testing.F) {
 			t.Errorf("%q gives %q", s, expr)
 		}
 	})
+}
+
+// Packages find their archives at once, also where there are very many of both.
+func TestManyPackages(t *testing.T) {
+	t.Parallel()
+	s := ordinary(t)
+	s.Record = &lock.Record{}
+	im := *s.Image
+	im.Packages = nil
+	for i := range 16000 {
+		name := fmt.Sprintf("package-with-a-name-of-some-length-%d", i)
+		im.Packages = append(im.Packages, survey.Package{Name: name + "-1.0", Base: name, Version: "1.0"})
+		s.Record.Packages = append(s.Record.Packages, lock.Package{Name: name, Version: "1.0", SHA256: fmt.Sprintf("%064d", i)})
+	}
+	slices.Reverse(s.Record.Packages)
+	s.Image = &im
+	components := *s.cycloneDX().Components
+	if got := (*components[15999].Hashes)[0].Value; got != fmt.Sprintf("%064d", 15999) {
+		t.Errorf("package 15999 has the archive %s", got)
+	}
+	if got := s.spdx().Packages[2].PackageChecksums[0].Value; got != fmt.Sprintf("%064d", 0) {
+		t.Errorf("package 0 has the archive %s", got)
+	}
 }

@@ -12,6 +12,7 @@ import (
 	spdx "github.com/spdx/tools-golang/spdx/v2/v2_3"
 
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+	"github.com/TritonDataCenter/engbld/tools/lock"
 	"github.com/TritonDataCenter/engbld/tools/survey"
 )
 
@@ -55,10 +56,10 @@ func (s *Subject) spdx() *spdx.Document {
 		doc.Packages = append(doc.Packages, base)
 		relate(image.PackageSPDXIdentifier, common.TypeRelationshipDescendantOf, base.PackageSPDXIdentifier)
 	}
-	others := map[string]bool{}
+	archives, others := s.archives(), map[string]bool{}
 	for i := range im.Packages {
 		p := &im.Packages[i]
-		pkg, refs := s.spdxPackage(p)
+		pkg, refs := s.spdxPackage(p, archives[p.Name])
 		for _, r := range refs {
 			others[r] = true
 		}
@@ -103,7 +104,7 @@ func imagePackage(m *imgmanifest.Manifest) *spdx.Package {
 	return p
 }
 
-func (s *Subject) spdxPackage(p *survey.Package) (*spdx.Package, []string) {
+func (s *Subject) spdxPackage(p *survey.Package, a *lock.Package) (*spdx.Package, []string) {
 	out := &spdx.Package{
 		PackageName: survey.Plain(p.Base), PackageSPDXIdentifier: packageID(p.Name), PackageVersion: survey.Plain(p.Version),
 		PackageDownloadLocation: noAssertion, PackageLicenseConcluded: noAssertion, PackageLicenseDeclared: noAssertion,
@@ -119,7 +120,7 @@ func (s *Subject) spdxPackage(p *survey.Package) (*spdx.Package, []string) {
 	if t, err := time.Parse("2006-01-02 15:04:05 -0700", strings.TrimSpace(p.Built)); err == nil {
 		out.BuiltDate = t.UTC().Format("2006-01-02T15:04:05Z")
 	}
-	if a := s.archive(p.Name); a != nil {
+	if a != nil {
 		out.PackageChecksums = []common.Checksum{{Algorithm: common.SHA256, Value: a.SHA256}}
 		if u := archiveURL(a.Repository, p.Name); u != "" {
 			out.PackageDownloadLocation = u

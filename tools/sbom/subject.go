@@ -111,16 +111,14 @@ func identifier(s string) string {
 	return clean + "-" + hex.EncodeToString(sum[:6])
 }
 
-// archive is the record's entry for an installed package, nil where there is
-// none: what came with the base image is not in it.
-func (s *Subject) archive(name string) *lock.Package {
-	if s.Record == nil {
-		return nil
-	}
-	for i := range s.Record.Packages {
-		if s.Record.Packages[i].FullName() == name {
-			return &s.Record.Packages[i]
+// archives are the record's entries for installed packages, by their full names:
+// what came with the base image is not in it.
+func (s *Subject) archives() map[string]*lock.Package {
+	m := map[string]*lock.Package{}
+	if s.Record != nil {
+		for i := range s.Record.Packages {
+			m[s.Record.Packages[i].FullName()] = &s.Record.Packages[i]
 		}
 	}
-	return nil
+	return m
 }

@@ -69,8 +69,11 @@ func (c *commands) search(ctx context.Context, t *target, pattern string) error 
 	if err != nil {
 		return err
 	}
-	hits := []hit{}
+	hits, best := []hit{}, t.best()
 	for _, e := range entries {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
 		ok, err := found(e, pattern)
 		if err != nil {
 			return fault.Usage.Errorf("pattern %q: %w", pattern, err)
@@ -78,7 +81,7 @@ func (c *commands) search(ctx context.Context, t *target, pattern string) error 
 		if !ok {
 			continue
 		}
-		h, err := t.compare(e)
+		h, err := t.compare(e, best[e.Name()])
 		if err != nil {
 			return err
 		}
@@ -125,10 +128,10 @@ func found(e *repository.Entry, pattern string) (bool, error) {
 	return strings.Contains(strings.ToLower(e.Name()), text) || strings.Contains(strings.ToLower(e.Comment), text), nil
 }
 
-// compare tells how a package of a repository stands to the installed one.
-func (t *target) compare(e *repository.Entry) (hit, error) {
+// compare tells how a package of a repository stands to the installed one, "" if
+// there is none.
+func (t *target) compare(e *repository.Entry, have string) (hit, error) {
 	h := hit{Name: e.Name(), Version: e.Version(), Comment: e.Comment, Path: e.PkgPath, Size: e.SizePkg, Repository: e.Repo.URL}
-	have := installedAs(e.PkgName, t.installed())
 	if have == "" {
 		return h, nil
 	}

@@ -154,13 +154,13 @@ func (t *target) installed() []string {
 	return slices.DeleteFunc(t.db.Names(), func(name string) bool { return !t.db.Has(name) })
 }
 
-// installedAs is the installed version of a package's name; "" is none.
-func installedAs(name string, installed []string) string {
-	base, _ := version.Split(name)
-	best := ""
-	for _, have := range installed {
-		if b, _ := version.Split(have); b == base && (best == "" || version.Better(have, best)) {
-			best = have
+// best is the installed package, by its full name, of each name without version.
+func (t *target) best() map[string]string {
+	best := map[string]string{}
+	for _, have := range t.installed() {
+		name, _ := version.Split(have)
+		if old := best[name]; old == "" || version.Better(have, old) {
+			best[name] = have
 		}
 	}
 	return best

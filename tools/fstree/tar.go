@@ -121,7 +121,7 @@ func (u *untar) entry(h *tar.Header, r io.Reader) error {
 		if h.Linkname == "" || len(h.Linkname) >= maxPath || strings.IndexByte(h.Linkname, 0) >= 0 {
 			return fmt.Errorf("a symbolic link to %q", h.Linkname)
 		}
-		n.Mode, n.Target = TypeSymlink|0o777, h.Linkname
+		n.Mode, n.Target = TypeSymlink|0o777, strings.Clone(h.Linkname) // it may be a part of a whole header
 	case tar.TypeChar, tar.TypeBlock:
 		if h.Devmajor < 0 || h.Devminor < 0 || h.Devmajor > math.MaxUint32 || h.Devminor > math.MaxUint32 {
 			return fmt.Errorf("device %d, %d", h.Devmajor, h.Devminor)

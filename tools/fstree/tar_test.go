@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -154,4 +155,19 @@ func FuzzReadTar(f *testing.F) {
 			return nil
 		})
 	})
+}
+
+// TestReadTarKeepsNoHeaders: strings of a header are parts of its text, which may
+// have a MiB.
+func TestReadTarKeepsNoHeaders(t *testing.T) {
+	t.Parallel()
+	u := untar{TarOptions: TarOptions{MaxBytes: 1}, tree: New(Time{}), times: make(map[*Node]Time)}
+	h := &tar.Header{Name: "a", Linkname: strings.Repeat("b", 10), Typeflag: tar.TypeSymlink}
+	if err := u.entry(h, nil); err != nil {
+		t.Fatal(err)
+	}
+	n, err := u.tree.Lstat("a")
+	if err != nil || n.Target != h.Linkname || unsafe.StringData(n.Target) == unsafe.StringData(h.Linkname) {
+		t.Errorf("%+v, %v", n, err)
+	}
 }

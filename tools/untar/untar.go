@@ -141,7 +141,7 @@ func (u *unpacker) entry(h *tar.Header, r io.Reader) error {
 	}
 	mode := h.FileInfo().Mode()
 	if h.Typeflag == tar.TypeDir {
-		u.dirs = append(u.dirs, dir{name, mode})
+		u.dirs = append(u.dirs, dir{strings.Clone(name), mode}) // it may be a part of a whole header
 		return u.root.MkdirAll(name, 0o755)
 	}
 	if err := u.root.MkdirAll(path.Dir(name), 0o755); err != nil {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -125,5 +126,24 @@ func TestCheck(t *testing.T) {
 	var path *fs.PathError
 	if err := Check(t.Context(), name+"x"); !errors.As(err, &path) {
 		t.Errorf("one that is not there: %v", err)
+	}
+}
+
+// TestKeepsNoHeaders: strings of a header are parts of its text, which may have a
+// MiB.
+func TestKeepsNoHeaders(t *testing.T) {
+	t.Parallel()
+	root, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	u := unpacker{root: root}
+	h := &tar.Header{Name: strings.Repeat("d", 10), Mode: 0o755, Typeflag: tar.TypeDir}
+	if err := u.entry(h, nil); err != nil {
+		t.Fatal(err)
+	}
+	if len(u.dirs) != 1 || u.dirs[0].name != h.Name || unsafe.StringData(u.dirs[0].name) == unsafe.StringData(h.Name) {
+		t.Errorf("%+v", u.dirs)
 	}
 }

@@ -26,7 +26,8 @@ const (
 
 	defaultDBDir = "/opt/local/pkg"
 
-	maxConf = 1 << 20 // bytes of one of these files
+	maxConf    = 1 << 20 // bytes of one of these files
+	maxRelease = 255     // of a release's or architecture's name, which repositories can have often
 )
 
 // Config is what a system says about its packages.
@@ -83,6 +84,9 @@ func ReadConfig(root *fstree.Tree) (*Config, error) {
 		Release:              first(release, "release", ""),
 		Arch:                 first(release, "architecture", ""),
 		Vars:                 conf,
+	}
+	if max(len(c.Release), len(c.Arch)) > maxRelease {
+		return nil, fmt.Errorf("%s: a release or architecture of over %d bytes", fileRelease, maxRelease)
 	}
 	c.DBDir = path.Clean(c.DBDir)
 	c.RefcountDir = first(conf, "PKG_REFCOUNT_DBDIR", c.DBDir+".refcount")

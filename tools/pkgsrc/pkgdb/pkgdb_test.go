@@ -3,6 +3,7 @@ package pkgdb
 import (
 	"errors"
 	"io/fs"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -86,6 +87,14 @@ func TestReadConfigRefuses(t *testing.T) {
 	_, err := ReadConfig(system(t, map[string]string{"/opt/local/etc/pkg_install.conf": "PKG_DBDIR=pkg\n"}))
 	if err == nil {
 		t.Error("a relative PKG_DBDIR is accepted")
+	}
+	// A repository's address could otherwise have gigabytes.
+	_, err = ReadConfig(system(t, map[string]string{
+		"/etc/pkgsrc_version":                    "architecture: " + strings.Repeat("x", 1000) + "\n",
+		"/opt/local/etc/pkgin/repositories.conf": "https://" + strings.Repeat("$arch", 100_000) + "\n",
+	}))
+	if err == nil || !strings.Contains(err.Error(), "/etc/pkgsrc_version") {
+		t.Errorf("a long architecture: %v", err)
 	}
 }
 

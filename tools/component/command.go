@@ -11,6 +11,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/finding"
 	"github.com/TritonDataCenter/engbld/tools/flavor"
+	"github.com/TritonDataCenter/engbld/tools/rest"
 )
 
 // Env is what the commands take from outside.
@@ -149,7 +150,7 @@ decide is listed after it. Nothing is written without --write.`,
 				return err
 			}
 			for _, n := range b.Notes {
-				fmt.Fprintln(stderr, "note: "+n)
+				fmt.Fprintln(stderr, "note: "+rest.Clean(n)) // it names what makefiles hold
 			}
 			switch {
 			case len(b.Files) == 0:

@@ -488,3 +488,19 @@ func TestCommands(t *testing.T) {
 		t.Error(out, err)
 	}
 }
+
+// What makefiles hold and directories are called moves no cursor.
+func TestPlainText(t *testing.T) {
+	t.Parallel()
+	const bad = "\x1b[2J"
+	top := write(t, map[string]string{"Makefile": strings.Replace(good, "BUILDIMAGE_PKGSRC", "UNUSED", 1) + "BUILDIMAGE_PKGSRC += curl-7" + bad + "\n"})
+	_, story, err := run(t, top, "origin-bump", "24.4.1")
+	if err != nil || strings.Contains(story, "\x1b") || !strings.Contains(story, "curl-7") {
+		t.Errorf("%v\n%q", err, story)
+	}
+	top = write(t, map[string]string{"a" + bad + "/Makefile": good, "b" + bad + "/Makefile": strings.Repeat("x = y\n", 200_000)})
+	out, _, err := run(t, top, "usage", ".")
+	if err != nil || strings.Contains(out, "\x1b") || !strings.Contains(out, "not readable") {
+		t.Errorf("%v\n%q", err, out)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/flavor"
 	"github.com/TritonDataCenter/engbld/tools/makefile"
+	"github.com/TritonDataCenter/engbld/tools/rest"
 )
 
 const maxCheckouts = 5000
@@ -200,7 +201,7 @@ func (u *Usage) WriteText(w io.Writer) error {
 		list(&b, "", u.Other)
 	}
 	for _, s := range u.Broken {
-		fmt.Fprintf(&b, "not readable: %s\n", s)
+		fmt.Fprintf(&b, "not readable: %s\n", rest.Clean(s))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -217,6 +218,7 @@ func list(b *strings.Builder, what string, names []string) {
 	line := "    " + what
 	pad := strings.Repeat(" ", len(line))
 	for i, n := range names {
+		n = rest.Clean(n)
 		if len(line)+len(n) > 90 && strings.TrimSpace(line) != strings.TrimSpace(what) {
 			b.WriteString(strings.TrimRight(line, " ") + "\n")
 			line = pad

@@ -132,6 +132,9 @@ func TestPlainText(t *testing.T) {
 	dir := b.system("never")
 	b.run("install", "--root", dir, "--repo", filepath.Join(fixture, repo2024), "libiconv")
 	record := filepath.Join(dir, "opt/local/pkg/libiconv-1.17")
+	for _, name := range []string{"+COMMENT", "+DESC"} {
+		b.must(os.Chmod(filepath.Join(record, name), 0o644)) // an archive's files are to be read only
+	}
 	b.must(os.WriteFile(filepath.Join(record, "+COMMENT"), []byte("cleared\x1b[2J \u00fc\u202e\n"), 0o644))
 	b.must(os.WriteFile(filepath.Join(record, "+DESC"), []byte("line\n\ttab\x1b]0;title\a\n"), 0o644))
 	b.must(os.WriteFile(filepath.Join(dir, "vulnerabilities"), []byte("#FORMAT 1.1.0\nlibiconv<9 odd\u009bclass https://example.invalid/\n"), 0o644))

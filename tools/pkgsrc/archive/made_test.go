@@ -135,7 +135,7 @@ func TestMadePackage(t *testing.T) {
 
 // TestLargeHeaders: a header may have a MiB, of which nothing is kept but names.
 func TestLargeHeaders(t *testing.T) { // not parallel: it measures
-	const n = 100
+	const n = 30
 	large := map[string]string{"comment": strings.Repeat("x", 1_000_000)}
 	pack := func(account string) []byte {
 		var list, body strings.Builder

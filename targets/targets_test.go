@@ -5,8 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // A make that is stopped has time to stop what it runs, and to remove what is half
@@ -15,7 +16,7 @@ func TestCommandStops(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	up, done := filepath.Join(dir, "up"), filepath.Join(dir, "done")
-	if err := syscall.Mkfifo(up, 0o600); err != nil {
+	if err := unix.Mkfifo(up, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -16,7 +16,7 @@ import (
 type TarOptions struct {
 	Now        Time  // of directories the archive does not mention
 	RootOwned  bool  // everything belongs to 0:0, whatever the archive says
-	MaxEntries int   // default 1,000,000
+	MaxEntries int   // and directories that the archive does not mention; default 1,000,000
 	MaxBytes   int64 // of all files' content, default 64 GiB
 }
 
@@ -36,6 +36,8 @@ func ReadTar(ctx context.Context, r io.Reader, spool *Spool, o TarOptions) (*Tre
 		o.MaxBytes = 64 << 30
 	}
 	u := untar{TarOptions: o, tree: New(o.Now), spool: spool, times: make(map[*Node]Time)}
+	room := o.MaxEntries
+	u.tree.Room = &room
 	tr := tar.NewReader(r)
 	for {
 		if err := ctx.Err(); err != nil {
@@ -59,6 +61,7 @@ func ReadTar(ctx context.Context, r io.Reader, spool *Spool, o TarOptions) (*Tre
 	for n, t := range u.times {
 		n.MTime, n.ATime = t, t
 	}
+	u.tree.Room = nil
 	return u.tree, nil
 }
 

@@ -21,6 +21,7 @@ var (
 	ErrNotEmpty = errors.New("directory not empty")
 	ErrLoop     = errors.New("too many levels of symbolic links")
 	ErrSteps    = errors.New("too many names on the ways to files")
+	ErrRoom     = errors.New("too many directories")
 )
 
 // TooLargeError tells that a file is larger than its reader wants to hold.
@@ -38,6 +39,7 @@ func (e *TooLargeError) Error() string {
 type Tree struct {
 	Root *Node
 	Now  Time // stamped on new nodes and on directories whose entries change
+	Room *int // how many directories MkdirAll may still make; nil: any number
 }
 
 // New returns a tree with an empty root directory, 0755 root:root.
@@ -54,7 +56,7 @@ func (t *Tree) Sub(path string) (*Tree, error) {
 	if !n.IsDir() {
 		return nil, pathError("chroot", path, ErrNotDir)
 	}
-	return &Tree{Root: n, Now: t.Now}, nil
+	return &Tree{Root: n, Now: t.Now, Room: t.Room}, nil
 }
 
 // Clone returns a tree of its own nodes, which share their content with t's.
@@ -147,50 +149,66 @@ func (t *Tree) locateWithin(path string, follow bool, steps *int) (*Node, string
 	if len(path) > maxPath || strings.IndexByte(path, 0) >= 0 {
 		return nil, "", fs.ErrInvalid
 	}
-	stack := []*Node{t.Root}
-	todo := split(path)
-	if *steps -= len(todo); *steps < 0 {
-		return nil, "", ErrSteps
+	w := walker{at: []*Node{t.Root}}
+	name, err := w.along(split(path), follow, steps)
+	if err != nil {
+		return nil, "", err
 	}
-	links := 0
+	return w.dir(), name, nil
+}
+
+// walker is where one is in a tree.
+type walker struct {
+	at    []*Node // the root, and the directories from there
+	links int     // followed
+}
+
+func (w *walker) dir() *Node { return w.at[len(w.at)-1] }
+
+// along goes to the directory that holds, or would hold, the last of the names, and
+// returns that; see locate.
+func (w *walker) along(todo []string, follow bool, steps *int) (string, error) {
+	if *steps -= len(todo); *steps < 0 {
+		return "", ErrSteps
+	}
 	for i := 0; i < len(todo); i++ {
-		dir := stack[len(stack)-1]
+		dir := w.dir()
 		name := todo[i]
 		if name == ".." {
-			if len(stack) > 1 {
-				stack = stack[:len(stack)-1]
+			if len(w.at) > 1 {
+				w.at = w.at[:len(w.at)-1]
 			}
 			continue
 		}
 		if len(name) > maxName {
-			return nil, "", fs.ErrInvalid
+			return "", fs.ErrInvalid
 		}
 		last := i == len(todo)-1
 		n := dir.children[name]
 		switch {
 		case n != nil && n.IsSymlink() && (!last || follow):
-			if links++; links > maxSymlinks || len(n.Target) > maxPath {
-				return nil, "", ErrLoop
+			if w.links++; w.links > maxSymlinks || len(n.Target) > maxPath {
+				return "", ErrLoop
 			}
 			if strings.HasPrefix(n.Target, "/") {
-				stack = stack[:1]
+				w.at = w.at[:1]
 			}
 			todo = append(split(n.Target), todo[i+1:]...)
 			i = -1
 			if *steps -= len(todo); *steps < 0 {
-				return nil, "", ErrSteps
+				return "", ErrSteps
 			}
 		case last:
-			return dir, name, nil
+			return name, nil
 		case n == nil:
-			return nil, "", fs.ErrNotExist
+			return "", fs.ErrNotExist
 		case !n.IsDir():
-			return nil, "", ErrNotDir
+			return "", ErrNotDir
 		default:
-			stack = append(stack, n)
+			w.at = append(w.at, n)
 		}
 	}
-	return stack[len(stack)-1], "", nil
+	return "", nil
 }
 
 func split(path string) []string {
@@ -250,26 +268,43 @@ func (t *Tree) Mkdir(path string, perm, uid, gid uint32) (*Node, error) {
 
 // MkdirAll makes path and the parents it lacks, all with these permissions,
 // owned by root. Directories that exist (also behind links) stay as they are.
+// Each one made takes of the tree's Room; ErrRoom is that there is none left.
 func (t *Tree) MkdirAll(path string, perm uint32) error {
-	if n, err := t.Stat(path); err == nil {
-		if n.IsDir() {
-			return nil
-		}
-		return pathError("mkdir", path, ErrNotDir)
+	if len(path) > maxPath || strings.IndexByte(path, 0) >= 0 {
+		return pathError("mkdir", path, fs.ErrInvalid)
 	}
+	w := walker{at: []*Node{t.Root}}
+	steps := math.MaxInt
 	parts := split(path)
-	for i := range parts {
-		p := strings.Join(parts[:i+1], "/")
-		switch n, err := t.Stat(p); {
+	for i, part := range parts {
+		fail := func(err error) error { return pathError("mkdir", strings.Join(parts[:i+1], "/"), err) }
+		here := w.dir()
+		name, err := w.along(parts[i:i+1], true, &steps)
+		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			if _, err := t.Mkdir(p, perm, 0, 0); err != nil {
-				return err
-			}
+			return fail(fs.ErrExist) // a link to nothing
 		case err != nil:
-			return err
-		case !n.IsDir():
-			return pathError("mkdir", p, ErrNotDir)
+			return fail(err)
+		case name == "":
+			continue // "..", or a link to a directory above
 		}
+		n := w.dir().children[name]
+		switch {
+		case n == nil && here.children[part] != nil:
+			return fail(fs.ErrExist) // a link to nothing
+		case n == nil:
+			if t.Room != nil {
+				if *t.Room--; *t.Room < 0 {
+					return fail(ErrRoom)
+				}
+			}
+			n = &Node{Mode: TypeDir | perm&PermMask, ATime: t.Now, MTime: t.Now}
+			w.dir().Add(name, n)
+			w.dir().MTime = t.Now
+		case !n.IsDir():
+			return fail(ErrNotDir)
+		}
+		w.at = append(w.at, n)
 	}
 	return nil
 }

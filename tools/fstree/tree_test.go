@@ -2,8 +2,11 @@ package fstree
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -139,5 +142,81 @@ func TestLstatWithin(t *testing.T) {
 	steps = 1
 	if n, err := tree.LstatWithin("..", &steps); err != nil || n != tree.Root {
 		t.Errorf("the root: %v, %v", n, err)
+	}
+}
+
+// MkdirAll does what going from name to name does.
+func TestMkdirAll(t *testing.T) {
+	t.Parallel()
+	stepwise := func(t *Tree, path string) error {
+		for i, parts := 0, split(path); i < len(parts); i++ {
+			p := strings.Join(parts[:i+1], "/")
+			n, err := t.Stat(p)
+			if errors.Is(err, fs.ErrNotExist) {
+				n, err = t.Mkdir(p, 0o750, 0, 0)
+			}
+			if err != nil {
+				return err
+			}
+			if !n.IsDir() {
+				return ErrNotDir
+			}
+		}
+		return nil
+	}
+	list := func(tree *Tree) (out []string) {
+		tree.Walk(func(p string, n *Node) error {
+			out = append(out, fmt.Sprintf("%o %d %s %s", n.Mode, n.UID, p, n.Target))
+			return nil
+		})
+		return out
+	}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	names := []string{"a", "b", "c", "..", "l", "m", "f"}
+	for range 3000 {
+		path := func() string {
+			var parts []string
+			for range 1 + rnd.IntN(5) {
+				parts = append(parts, names[rnd.IntN(len(names))])
+			}
+			return strings.Join(parts, "/")
+		}
+		tree := New(Time{Sec: 7})
+		for range rnd.IntN(8) {
+			switch p := path(); rnd.IntN(3) {
+			case 0:
+				tree.Mkdir(p, 0o700, 1, 1)
+			case 1:
+				tree.Put(p, &Node{Mode: TypeSymlink | 0o777, Target: strings.Repeat("/", rnd.IntN(2)) + path()})
+			default:
+				tree.WriteFile(p, nil, 0o600)
+			}
+		}
+		p, other := path(), tree.Clone()
+		was := tree.Clone()
+		err, want := tree.MkdirAll(p, 0o750), stepwise(other, p)
+		for _, e := range []error{ErrNotDir, ErrLoop, fs.ErrExist, fs.ErrNotExist, fs.ErrInvalid} {
+			if errors.Is(err, e) != errors.Is(want, e) {
+				t.Fatalf("%s: %v, stepwise %v", p, err, want)
+			}
+		}
+		if (err == nil) != (want == nil) || !slices.Equal(list(tree), list(other)) {
+			t.Fatalf("%s in %q: %q, %v, stepwise %q, %v", p, list(was), list(tree), err, list(other), want)
+		}
+	}
+
+	tree, room := New(Time{}), 2000
+	tree.Room = &room
+	deep := strings.Repeat("d/", 1999)
+	for i := range 500 {
+		if err := tree.MkdirAll(deep, 0o755); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	if err := tree.MkdirAll("e/f", 0o755); !errors.Is(err, ErrRoom) {
+		t.Errorf("no room: %v", err)
+	}
+	if sub, err := tree.Sub("e"); err != nil || !errors.Is(sub.MkdirAll("f", 0o755), ErrRoom) {
+		t.Errorf("a part of a tree has room, %v", err)
 	}
 }

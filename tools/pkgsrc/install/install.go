@@ -107,6 +107,8 @@ func New(ctx context.Context, opts Options) (*Installer, error) {
 	if opts.Root == nil || opts.Spool == nil {
 		return nil, fmt.Errorf("install: no root or no spool")
 	}
+	root, room := *opts.Root, maxDirs
+	root.Room, opts.Root = &room, &root
 	in := &Installer{opts: opts, root: opts.Root, log: opts.Log, loaded: map[string]*loaded{}}
 	if in.log == nil {
 		in.log = silent{}
@@ -140,6 +142,10 @@ func New(ctx context.Context, opts Options) (*Installer, error) {
 	}
 	return in, ctx.Err()
 }
+
+// maxDirs is how many directories an Installer makes: a name that is nothing but
+// slashes and letters asks for one with every two bytes.
+const maxDirs = 1 << 21
 
 // maxKeyring bounds the target's keyring.
 const maxKeyring = 16 << 20

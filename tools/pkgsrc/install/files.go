@@ -262,7 +262,7 @@ func (in *Installer) planRemoval(name string) (*removal, error) {
 
 // remove deletes an installed package, in the order of pkg_delete (spec
 // pkgsrc.md section 7).
-func (in *Installer) remove(name string, gone *removal) error {
+func (in *Installer) remove(ctx context.Context, name string, gone *removal) error {
 	if err := in.deinstall(&gone.owner); err != nil {
 		return err
 	}
@@ -272,6 +272,9 @@ func (in *Installer) remove(name string, gone *removal) error {
 		}
 	}
 	for i, e := range gone.list.Entries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if e.Ignored {
 			continue
 		}

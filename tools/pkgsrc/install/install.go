@@ -215,7 +215,7 @@ func (in *Installer) Delete(ctx context.Context, args []string) error {
 		if r.Preserve {
 			return fault.Step.Errorf("package %s is marked as not for deletion", name)
 		}
-		if err := in.drop(name); err != nil {
+		if err := in.drop(ctx, name); err != nil {
 			return err
 		}
 	}
@@ -223,7 +223,7 @@ func (in *Installer) Delete(ctx context.Context, args []string) error {
 }
 
 // drop removes an installed package, whatever needs it.
-func (in *Installer) drop(name string) error {
+func (in *Installer) drop(ctx context.Context, name string) error {
 	gone, err := in.planRemoval(name)
 	if err != nil {
 		return err
@@ -232,7 +232,7 @@ func (in *Installer) drop(name string) error {
 		return err
 	}
 	in.log.Infof("removing %s", name)
-	if err := in.remove(name, gone); err != nil {
+	if err := in.remove(ctx, name, gone); err != nil {
 		return fmt.Errorf("removing %s: %w", name, err)
 	}
 	in.changes = append(in.changes, Change{Name: name, Removed: true})

@@ -185,7 +185,7 @@ func (in *Installer) put(ctx context.Context, name string, repo *repository.Repo
 	} else {
 		in.log.Infof("%s", replacing(old, name))
 		kept = in.keep(old)
-		if err := in.remove(old, gone); err != nil {
+		if err := in.remove(ctx, old, gone); err != nil {
 			return fmt.Errorf("replacing %s: %w", old, err)
 		}
 		if _, own := l.Lookup("+INSTALLED_INFO"); own {

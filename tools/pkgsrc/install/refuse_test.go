@@ -369,6 +369,12 @@ func TestContextEnds(t *testing.T) {
 	if err := in.Add(ctx, []string{"gsed"}); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
+	if err := in.Add(t.Context(), []string{"gsed"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Delete(ctx, []string{"gsed"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
 }
 
 // TestLongInfo gives texts that would take hours if each line cost a step for each

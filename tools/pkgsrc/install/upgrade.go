@@ -515,7 +515,7 @@ func (p *upgradePlan) carryOut(ctx context.Context) error {
 		return err
 	}
 	for _, name := range sortedKeys(p.remove) {
-		if err := in.drop(name); err != nil {
+		if err := in.drop(ctx, name); err != nil {
 			return err
 		}
 		p.done[name] = true

@@ -10,16 +10,17 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // Kind says what sort of thing went wrong. Its number is the exit code.
 type Kind int
 
 const (
-	Defect  Kind = 1 // a defect of ours; also every error without a kind
+	Defect  Kind = 1 // a defect of ours; also an error without a kind, see KindOf
 	Usage   Kind = 2 // unknown flavor, bad flag, bad flavor file
 	Drift   Kind = 3 // generated files, a lock or an image are not what they should be
-	Step    Kind = 4 // a build step failed: full disk, bad archive, tree conflict
+	Step    Kind = 4 // a build step failed: full disk, a file that cannot be read, bad archive, tree conflict
 	Network Kind = 5 // server unreachable, thing missing there, wrong digest or size of what came
 	Unfit   Kind = 6 // this machine lacks something
 	Policy  Kind = 7 // signature, unfaithful package, foreign binary, sandbox image to a real server
@@ -64,11 +65,16 @@ func WithHint(err error, format string, args ...any) error {
 	return &hintError{fmt.Sprintf(format, args...), err}
 }
 
-// KindOf returns the kind nearest to the surface, Defect where there is none.
+// KindOf returns the kind nearest to the surface. Without one, what the system did
+// not do (a syscall.Errno) is Step, all else Defect.
 func KindOf(err error) Kind {
 	var e *kindError
 	if errors.As(err, &e) {
 		return e.kind
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return Step
 	}
 	return Defect
 }

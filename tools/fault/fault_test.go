@@ -3,6 +3,8 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"syscall"
 	"testing"
 )
 
@@ -30,6 +32,9 @@ func TestPlainErrorsAreDefects(t *testing.T) {
 	t.Parallel()
 	if got := KindOf(errors.New("x")); got != Defect {
 		t.Errorf("KindOf = %d, want Defect", got)
+	}
+	if got := KindOf(fmt.Errorf("x: %w", &fs.PathError{Op: "stat", Path: "f", Err: syscall.EIO})); got != Step {
+		t.Errorf("KindOf what the system did not do = %d, want Step", got)
 	}
 	if Step.Wrap(nil) != nil || WithHint(nil, "x") != nil {
 		t.Error("nil did not stay nil")

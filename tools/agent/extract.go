@@ -137,7 +137,6 @@ func (a *Agent) getFromDir(ctx context.Context, from string) error {
 	if name == "" {
 		return a.notThere(from)
 	}
-	newfile.Sweep(a.opts.Cache)
 	if err := copyFile(filepath.Join(from, name), filepath.Join(a.opts.Cache, name)); err != nil {
 		return fault.Step.Errorf("copying the archive of %s: %w", a.opts.Repo, err)
 	}

@@ -303,7 +303,7 @@ func lockOf(dir, locks string) string {
 // create makes a file that becomes dir/name when publish is called, and closes it
 // then. Until it does nobody can foretell what it is called.
 func (o *output) create(name string) (*os.File, error) {
-	f, err := newfile.Create(o.final(name), 0o666)
+	f, err := newfile.CreateSwept(o.final(name), 0o666)
 	if err != nil {
 		return nil, err
 	}

@@ -4,10 +4,10 @@ package depcheck
 // above its own. Packages in one line do not know each other.
 var order = [][]string{
 	{"tools/fault", "tools/redact"},
-	{"tools/filelock"},
+	{"tools/filelock", "tools/owned"},
 	{"tools/newfile"},
 	{ // what knows nothing of the others
-		"images", "tools/bounded", "tools/finding", "tools/fstree", "tools/gunzip", "tools/owned",
+		"images", "tools/bounded", "tools/finding", "tools/fstree", "tools/gunzip",
 		"tools/pkgsrc/plist", "tools/pkgsrc/version", "tools/plan", "tools/process", "tools/rest", "tools/sandbox/loopback", "tools/stamp", "tools/unxz",
 	},
 	{ // single formats, and tools without any

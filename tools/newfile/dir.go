@@ -6,9 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/TritonDataCenter/engbld/tools/filelock"
+	"github.com/TritonDataCenter/engbld/tools/owned"
 )
 
 const (
@@ -69,7 +69,7 @@ func sweepDirs(parent string) {
 
 func sweepDir(path string) {
 	named, err := os.Lstat(path)
-	if err != nil || !named.IsDir() || !own(named) {
+	if err != nil || !named.IsDir() || owned.Owner(named) != os.Geteuid() {
 		return
 	}
 	// Nothing is followed out of the directory, whatever is put in its place.
@@ -103,10 +103,4 @@ func sweepDir(path string) {
 	if err == nil && root.Remove(inUse) == nil {
 		os.Remove(path)
 	}
-}
-
-// own tells whether a file is this user's.
-func own(fi fs.FileInfo) bool {
-	st, ok := fi.Sys().(*syscall.Stat_t)
-	return ok && int(st.Uid) == os.Geteuid()
 }

@@ -109,7 +109,6 @@ func (c *changer) pickDir(ok func(*fstree.Node) bool) (string, *fstree.Node) {
 func anyNode(*fstree.Node) bool        { return true }
 func regular(n *fstree.Node) bool      { return n.IsRegular() }
 func symlink(n *fstree.Node) bool      { return n.IsSymlink() }
-func full(n *fstree.Node) bool         { return n.Len() > 0 }
 func severalNames(n *fstree.Node) bool { return n.Names() > 1 }
 
 func (c *changer) name() string {

@@ -33,7 +33,6 @@ const (
 type server struct {
 	*httptest.Server
 	requests atomic.Int64
-	wrap     func(next http.Handler) http.Handler
 }
 
 func serve(t *testing.T, wrap func(next http.Handler) http.Handler) *server {

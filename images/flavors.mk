@@ -60,6 +60,11 @@ $(ENGBLD_FLAVORS:%=%-provenance): %-provenance: .engbld-always
 $(ENGBLD_FLAVORS:%=%-report): %-report: .engbld-always
 	@export $(_ENGBLD_IMAGE_STAMP); exec $(_ENGBLD) report -o $(call _ENGBLD_Q,$(ENGBLD_BITS_DIR)/$*/$*-report.html) $*
 
+# What make all does. Any other goal of all flavors takes one more make, which is
+# given the name of each: a rule here would split a goal that is several.
+.PHONY: all-buildimage
+all-buildimage: $(ENGBLD_FLAVORS:%=%-buildimage)
+
 all-%: .engbld-always
 	@export $(_ENGBLD_IMAGE_STAMP); exec $(MAKE) --no-print-directory $(foreach flavor,$(ENGBLD_FLAVORS),'$(flavor)-$*')
 

@@ -90,6 +90,9 @@ func wrappers(set *flavor.Set) ([]byte, error) {
 		p("$(ENGBLD_FLAVORS:%%=%%-%[1]s): %%-%[1]s: .engbld-always\n", goal.name)
 		p("\t@export $(_ENGBLD_IMAGE_STAMP); exec $(_ENGBLD) %s\n", goal.verb)
 	}
+	p("\n# What make all does. Any other goal of all flavors takes one more make, which is\n")
+	p("# given the name of each: a rule here would split a goal that is several.\n")
+	p(".PHONY: all-buildimage\nall-buildimage: $(ENGBLD_FLAVORS:%%=%%-buildimage)\n")
 	p("\nall-%%: .engbld-always\n")
 	p("\t@export $(_ENGBLD_IMAGE_STAMP); exec $(MAKE) --no-print-directory $(foreach flavor,$(ENGBLD_FLAVORS),'$(flavor)-$*')\n")
 	p("\ntriton-origin-%%: .engbld-always\n")

@@ -8,12 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/build"
+	"github.com/TritonDataCenter/engbld/tools/cores"
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/flavor"
 	"github.com/TritonDataCenter/engbld/tools/gen"
@@ -50,11 +49,11 @@ func (a *app) buildAll(ctx context.Context, jobs []job, engine *native.Options, 
 	defer w.close()
 	uuids := make([]string, len(jobs))
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0))
+	g.SetLimit(cores.All())
 	for i, j := range jobs {
 		g.Go(func() error {
 			story := a.ui()
-			if len(jobs) > 1 || strings.Contains(a.env.Getenv("MAKEFLAGS"), "-j") {
+			if len(jobs) > 1 || cores.Shared(a.env.Getenv) {
 				story = story.WithPrefix(j.req.Name)
 			}
 			opts := a.options(w, story)

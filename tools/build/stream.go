@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"sync"
 
+	"github.com/TritonDataCenter/engbld/tools/cores"
 	"github.com/TritonDataCenter/engbld/tools/dataset"
 	gz "github.com/TritonDataCenter/engbld/tools/gunzip"
 	"github.com/TritonDataCenter/engbld/tools/zstream"
@@ -53,7 +53,7 @@ func WriteStream(f *os.File, write func(w io.Writer) (dataset.Stats, error)) (Wr
 	}()
 	z, err := pgzip.NewWriterLevel(io.MultiWriter(f, sum, sum256, follow), level)
 	if err == nil {
-		err = z.SetConcurrency(blockSize, min(runtime.GOMAXPROCS(0)+1, maxBlocks))
+		err = z.SetConcurrency(blockSize, min(cores.All()+1, maxBlocks))
 	}
 	if err != nil {
 		follow.end(err)

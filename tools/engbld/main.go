@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 
 	"github.com/TritonDataCenter/engbld/tools/app"
+	"github.com/TritonDataCenter/engbld/tools/cores"
 )
 
 // memoryLimit is where the garbage collector begins to work harder: an image of
@@ -15,6 +16,7 @@ import (
 const memoryLimit = 720 << 20
 
 func main() {
+	cores.Begin(os.Getenv)
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}

@@ -7,7 +7,7 @@ var order = [][]string{
 	{"tools/filelock", "tools/owned"},
 	{"tools/newfile"},
 	{ // what knows nothing of the others
-		"images", "tools/bounded", "tools/finding", "tools/fstree", "tools/gunzip",
+		"images", "tools/bounded", "tools/cores", "tools/finding", "tools/fstree", "tools/gunzip",
 		"tools/pkgsrc/plist", "tools/pkgsrc/version", "tools/plan", "tools/process", "tools/rest", "tools/sandbox/loopback", "tools/stamp", "tools/unxz",
 	},
 	{ // single formats, and tools without any

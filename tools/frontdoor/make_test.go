@@ -102,10 +102,33 @@ func TestImageFailure(t *testing.T) {
 	if r.code != 2 || !strings.Contains(r.stderr, "Error 5") {
 		t.Errorf("exit %d: %s", r.code, r.stderr)
 	}
-	r = c.run(t, "make", "buildimage", "ENGBLD_USE_BUILDIMAGE=")
-	if r.code != 2 || !strings.Contains(r.stderr, "error: svc makes no image") || strings.Contains(r.stdout, "release") {
-		t.Errorf("exit %d, after %q: %s", r.code, r.stdout, r.stderr)
+}
+
+// What cannot be done is said before the component is built, whose targets are
+// phony nearly everywhere.
+func TestImpossibleSaidFirst(t *testing.T) {
+	t.Parallel()
+	c := component(t, filepath.Join(t.TempDir(), "svc"), service+`.PHONY: all release publish
+ifdef ENGBLD_BITS_UPLOAD_OVERRIDE
+bits-upload:
+endif
+`)
+	for _, w := range []struct {
+		args   []string
+		stderr string
+	}{
+		{[]string{"buildimage", "ENGBLD_USE_BUILDIMAGE="}, "error: svc makes no image"},
+		{[]string{"buildimage", "STUB_NONE=yes"}, "Error 1"},
+		{[]string{"-j4", "all", "bits-upload", "STUB_NONE=yes"}, "Error 1"},
+	} {
+		r := c.run(t, "make", w.args...)
+		if r.code != 2 || !strings.Contains(r.stderr, w.stderr) || strings.Contains(r.stdout, "all") {
+			t.Errorf("make %q: exit %d, after %q: %s", w.args, r.code, r.stdout, r.stderr)
+		}
 	}
+	// What needs no program of ours is done without it.
+	c.ok(t, "make", "publish", "STUB_NONE=yes")
+	c.ok(t, "make", "bits-upload", "ENGBLD_BITS_UPLOAD_OVERRIDE=yes", "STUB_NONE=yes")
 }
 
 // What a failed run left in the stage directory does not get into the next image,

@@ -232,7 +232,7 @@ func (s *Store) hint() string {
 		return "unset ENGBLD_OFFLINE, or run this once with the network to fill the cache"
 	}
 	if s.opts.Sandbox && !s.opts.Marked {
-		return "the sandbox holds one base image for each pkgsrc release; an image on top of them must be built in the sandbox first"
+		return "the sandbox holds no released images, only what flavors build on: make FLAVOR-buildimage (in a component: make -C deps/eng FLAVOR-buildimage) makes one there, and make BASE_IMAGE_UUID=UUID builds on it"
 	}
 	return "without that server: ENGBLD_SANDBOX=true builds from made-up stand-ins, ENGBLD_IMAGE_SOURCE=DIR takes manifest and file from a directory"
 }

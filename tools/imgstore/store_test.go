@@ -365,6 +365,19 @@ func TestServerFaults(t *testing.T) {
 	}
 }
 
+// Components name released images, which are not there.
+func TestSandboxHintsAtBuildingTheBase(t *testing.T) {
+	t.Parallel()
+	sb, _ := start(t)
+	s := open(t, Options{Sandbox: true, Sources: []Source{source(t, sb)}})
+	_, err := s.Chain(t.Context(), "a9368831-958e-432d-a031-f8ce6768d190")
+	for _, want := range []string{"make -C deps/eng FLAVOR-buildimage", "make BASE_IMAGE_UUID=UUID"} {
+		if !strings.Contains(fault.Hint(err), want) {
+			t.Errorf("hint %q lacks %s", fault.Hint(err), want)
+		}
+	}
+}
+
 func TestUnreachableServerHintsAtBothWaysOut(t *testing.T) {
 	t.Parallel()
 	src, err := ParseSource("http://127.0.0.1:1", SourceOptions{Transport: http.DefaultTransport, Backoff: []time.Duration{time.Millisecond}})

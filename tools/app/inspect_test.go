@@ -61,7 +61,12 @@ func TestLook(t *testing.T) {
 		}
 		return name
 	}
-	f, err := os.Open(filepath.Join("..", "dataset", "testdata", "tiny-full.zfs.gz"))
+	testdata, err := filepath.Abs(filepath.Join("..", "dataset", "testdata"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	zone := filepath.Join(testdata, "minimal-base.zfs.gz")
+	f, err := os.Open(filepath.Join(testdata, "tiny-full.zfs.gz"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,6 +99,8 @@ func TestLook(t *testing.T) {
 		{[]string{"ls", "/dev/zero"}, 4, "", "not a ZFS send stream"},
 		{[]string{"ls", write("empty", nil)}, 4, "", "BEGIN record: unexpected EOF"},
 		{[]string{"ls", write("spoiled.zfs", spoiled)}, 4, "", "no magic number"},
+		{[]string{"sbom", zone}, 2, "", "minimal-base.zfs.gz: a stream without a manifest\nhint:  name the image by its manifest or its uuid"},
+		{[]string{"provenance", zone}, 2, "", "minimal-base.zfs.gz: a stream without a manifest"},
 		{[]string{"check", "spoiled.zfs"}, 3, "damaged attributes: no magic number", "the image has 2 problems"},
 	} {
 		var out, story bytes.Buffer

@@ -140,6 +140,9 @@ func (a *app) describeBuilt(ctx context.Context, manifest string) error {
 // image file, where it is at hand, has to be the one of the manifest.
 func (s *subject) about(ctx context.Context, im *survey.Image) (sbom.Subject, error) {
 	about := sbom.Subject{Image: im}
+	if im.Manifest == nil {
+		return about, nil // refused where it is written
+	}
 	if n := len(s.images); n > 1 {
 		about.Origin = s.images[n-2].Manifest
 	}

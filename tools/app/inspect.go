@@ -34,6 +34,8 @@ type opener struct {
 	bases []string
 	whole bool
 	files []*os.File
+
+	manifest string // path of the image's manifest, "" where it was not named by one
 }
 
 // inspectCommands are the verbs that look into images.
@@ -152,7 +154,8 @@ func (a *app) checkCommand() *cobra.Command {
 		Long: `Look for inconsistencies in an image's file system; any is exit code 3.
 
 All of the dataset is checked: directories and what their names lead to, links,
-sizes, modes and access lists, and that nothing lies behind the ends of files.
+sizes, modes and access lists, and that nothing lies behind the ends of files. An
+image file that is not the one its manifest describes is exit code 3, too.
 
 ` + inspectHelp,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -160,6 +163,11 @@ sizes, modes and access lists, and that nothing lies behind the ends of files.
 			layers, err := o.layers(cmd.Context(), args[0])
 			if err != nil {
 				return err
+			}
+			if m := manifestBeside(o.manifest); m != nil { // what is in the cache may be sounder than the file
+				if _, _, err := imageFile(cmd.Context(), o.manifest, m); err != nil {
+					return fault.Step.Wrap(err)
+				}
 			}
 			ds, err := dataset.Read(cmd.Context(), layers, dataset.ReadOptions{Warn: a.ui()})
 			if err != nil {
@@ -224,6 +232,7 @@ func (o *opener) layers(ctx context.Context, name string) ([]dataset.Layer, erro
 			return o.chain(ctx, id.String(), o.a.on("ENGBLD_SANDBOX"), o.a.bitsDir(o.a.top(), ""))
 		}
 		if m := manifestBeside(o.a.abs(name)); m != nil {
+			o.manifest = manifestPath(o.a.abs(name))
 			return o.chain(ctx, m.UUID(), m.Sandbox(), filepath.Dir(o.a.abs(name)), o.a.bitsDir(o.a.top(), ""))
 		}
 		if _, err := os.Stat(o.a.abs(name)); errors.Is(err, fs.ErrNotExist) && !strings.ContainsRune(name, filepath.Separator) {
@@ -231,6 +240,7 @@ func (o *opener) layers(ctx context.Context, name string) ([]dataset.Layer, erro
 			if err != nil {
 				return nil, err
 			}
+			o.manifest = path
 			return o.chain(ctx, m.UUID(), m.Sandbox(), filepath.Dir(path), o.a.bitsDir(o.a.top(), ""))
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/TritonDataCenter/engbld/tools/build"
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
 	"github.com/TritonDataCenter/engbld/tools/lock"
 	"github.com/TritonDataCenter/engbld/tools/newfile"
 	"github.com/TritonDataCenter/engbld/tools/sbom"
@@ -150,33 +151,38 @@ func (s *subject) about(ctx context.Context, im *survey.Image) (sbom.Subject, er
 	if about.Record, err = s.record(im); err != nil {
 		return about, err
 	}
-	path := s.beside(imageSuffixes()...)
+	about.FileName, about.SHA256, err = imageFile(ctx, s.manifest, im.Manifest)
+	return about, err
+}
+
+// imageFile reads the image file beside a manifest, which has to be the one that
+// the manifest describes: its name and SHA-256, "" where there is none.
+func imageFile(ctx context.Context, manifest string, m *imgmanifest.Manifest) (name, sum string, err error) {
+	path := beside(manifest, imageSuffixes()...)
 	if path == "" {
-		return about, nil
+		return "", "", nil
 	}
-	about.FileName = filepath.Base(path)
 	f, err := os.Open(path)
 	if err != nil {
-		return about, err
+		return "", "", err
 	}
 	defer f.Close()
 	h1, h256 := sha1.New(), sha256.New()
 	if _, err := io.Copy(io.MultiWriter(h1, h256), &stopping{ctx, f}); err != nil {
-		return about, fmt.Errorf("%s: %w", path, err)
+		return "", "", fmt.Errorf("%s: %w", path, err)
 	}
-	about.SHA256 = hex.EncodeToString(h256.Sum(nil))
-	for _, file := range im.Manifest.Files() {
+	for _, file := range m.Files() {
 		if got := hex.EncodeToString(h1.Sum(nil)); got != file.SHA1 {
-			return about, fault.Drift.Errorf("%s: its sha1 is %s, the manifest says %s", path, got, file.SHA1)
+			return "", "", fault.Drift.Errorf("%s: its sha1 is %s, the manifest says %s", path, got, file.SHA1)
 		}
 	}
-	return about, nil
+	return filepath.Base(path), hex.EncodeToString(h256.Sum(nil)), nil
 }
 
 // record is what the build left behind: beside the image, else in the cache; nil
 // where there is nothing.
 func (s *subject) record(im *survey.Image) (*lock.Record, error) {
-	if path := s.beside(build.RecordSuffix); path != "" {
+	if path := beside(s.manifest, build.RecordSuffix); path != "" {
 		return lock.ReadRecord(path)
 	}
 	records, err := s.records(im)

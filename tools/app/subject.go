@@ -154,7 +154,7 @@ func (s *subject) survey(ctx context.Context) (*survey.Image, error) {
 	if n := len(s.images); n > 0 {
 		o.Name, o.Manifest = "", s.images[n-1].Manifest
 	}
-	if path := s.beside(".pkgaudit"); path != "" {
+	if path := beside(s.manifest, ".pkgaudit"); path != "" {
 		raw, err := bounded.ReadFile(path, maxBeside)
 		if err != nil {
 			return nil, fault.Step.Wrap(err)
@@ -194,10 +194,10 @@ func (s *subject) read(ctx context.Context, layers []dataset.Layer, o survey.Opt
 // maxBeside bounds what is read whole of files beside an image (bytes).
 const maxBeside = 16 << 20
 
-// beside is the path of the file with the manifest's name and another suffix,
-// "" where there is none.
-func (s *subject) beside(suffixes ...string) string {
-	stem := stemOf(s.manifest)
+// beside is the path of the file with a manifest's name and another suffix, ""
+// where there is none.
+func beside(manifest string, suffixes ...string) string {
+	stem := stemOf(manifest)
 	if stem == "" {
 		return ""
 	}

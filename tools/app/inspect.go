@@ -219,11 +219,16 @@ func (o *opener) open(ctx context.Context, name string) (*inspect.Image, error) 
 	if err != nil || o.whole {
 		return im, err
 	}
+	return zone(im, name)
+}
+
+// zone is the system in an image.
+func zone(im *inspect.Image, name string) (*inspect.Image, error) {
 	sub, err := im.Chroot("root")
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fault.WithHint(fault.Usage.Errorf("%s has no root/, so it is no zone's image", name), "--dataset shows all there is")
+		return nil, fault.WithHint(fault.Usage.Errorf("%s has no root/, so it is no zone's image", name), "engbld image ls --dataset shows all there is")
 	}
-	return sub, err
+	return sub, fault.Step.Wrap(err)
 }
 
 func (o *opener) layers(ctx context.Context, name string) ([]dataset.Layer, error) {
@@ -244,9 +249,22 @@ func (o *opener) layers(ctx context.Context, name string) ([]dataset.Layer, erro
 			return o.chain(ctx, m.UUID(), m.Sandbox(), filepath.Dir(path), o.a.bitsDir(o.a.top(), ""))
 		}
 	}
+	if stemOf(name) != "" { // a manifest, or it should be one
+		raw, err := bounded.ReadFile(o.a.abs(name), imgmanifest.MaxSize)
+		if err == nil {
+			_, err = imgmanifest.Parse(raw)
+		}
+		switch {
+		case err != nil:
+			return nil, fault.Step.Errorf("manifest %s: %w", name, err)
+		case len(o.bases) > 0:
+			return nil, fault.WithHint(fault.Usage.Errorf("%s is a manifest, not a stream", name), "with --base, name the image file")
+		}
+		return nil, fault.Step.Errorf("manifest %s: it has no uuid", name)
+	}
 	var layers []dataset.Layer
-	for _, file := range append(o.bases, name) {
-		l, err := o.unpack(ctx, o.a.abs(file))
+	for i, file := range append(o.bases, name) {
+		l, err := o.unpack(ctx, o.a.abs(file), i == 0)
 		if err != nil {
 			return nil, fmt.Errorf("stream %s: %w", file, fault.Step.Wrap(err))
 		}
@@ -302,8 +320,9 @@ func manifestBeside(name string) *imgmanifest.Manifest {
 	return nil
 }
 
-// unpack makes a stream file readable at any place.
-func (o *opener) unpack(ctx context.Context, name string) (dataset.Layer, error) {
+// unpack makes a stream file readable at any place. The first of a chain has to be
+// a full stream.
+func (o *opener) unpack(ctx context.Context, name string, first bool) (dataset.Layer, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return dataset.Layer{}, err
@@ -320,8 +339,12 @@ func (o *opener) unpack(ctx context.Context, name string) (dataset.Layer, error)
 		return dataset.Layer{}, err
 	}
 	layer := dataset.Layer{R: f, Name: filepath.Base(name)}
-	if _, err := zstream.NewReader(bytes.NewReader(head)); err != nil {
+	switch s, err := zstream.NewReader(bytes.NewReader(head)); {
+	case err != nil:
 		return layer, err // nothing that is no stream is unpacked
+	case first && s.Begin().FromGUID != 0:
+		return layer, fault.WithHint(errors.New("it is an increment, and nothing tells on what"),
+			"name it by its manifest; most verbs take what it is based on as --base, the first one first")
 	}
 	if fi, err := f.Stat(); err == nil && fi.Mode().IsRegular() && form == sniff.None {
 		layer.Size = fi.Size()

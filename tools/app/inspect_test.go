@@ -65,7 +65,7 @@ func TestLook(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	zone := filepath.Join(testdata, "minimal-base.zfs.gz")
+	zone, increment := filepath.Join(testdata, "minimal-base.zfs.gz"), filepath.Join(testdata, "minimal-incr.zfs.gz")
 	f, err := os.Open(filepath.Join(testdata, "tiny-full.zfs.gz"))
 	if err != nil {
 		t.Fatal(err)
@@ -99,6 +99,15 @@ func TestLook(t *testing.T) {
 		{[]string{"ls", "/dev/zero"}, 4, "", "not a ZFS send stream"},
 		{[]string{"ls", write("empty", nil)}, 4, "", "BEGIN record: unexpected EOF"},
 		{[]string{"ls", write("spoiled.zfs", spoiled)}, 4, "", "no magic number"},
+		{[]string{"du", filepath.Join(testdata, "Lec.zfs.gz")}, 2, "", "Lec.zfs.gz has no root/, so it is no zone's image\nhint:  engbld image ls --dataset shows all there is"},
+		{[]string{"ls", increment}, 4, "", "it is an increment, and nothing tells on what\nhint:  name it by its manifest; most verbs take"},
+		{[]string{"diff", increment}, 4, "", "it is an increment, and nothing tells on what"},
+		{[]string{"diff", zone, increment}, 4, "", "it is an increment, and nothing tells on what"},
+		{[]string{"ls", "--base", zone, increment}, 0, "opt\n", ""},
+		{[]string{"ls", write("broken.imgmanifest", []byte("{\"v\": 2"))}, 4, "", "manifest broken.imgmanifest: "},
+		{[]string{"ls", write("nameless.imgmanifest", []byte("{\"v\": 2}"))}, 4, "", "manifest nameless.imgmanifest: "},
+		{[]string{"ls", "--base", zone, "broken.imgmanifest"}, 4, "", "manifest broken.imgmanifest: "},
+		{[]string{"du", testdata}, 2, "", "testdata holds no image's manifest"},
 		{[]string{"sbom", zone}, 2, "", "minimal-base.zfs.gz: a stream without a manifest\nhint:  name the image by its manifest or its uuid"},
 		{[]string{"provenance", zone}, 2, "", "minimal-base.zfs.gz: a stream without a manifest"},
 		{[]string{"check", "spoiled.zfs"}, 3, "damaged attributes: no magic number", "the image has 2 problems"},

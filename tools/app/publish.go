@@ -240,7 +240,7 @@ func (f facts) Packages(ctx context.Context, uuid string) ([]string, error) {
 	}
 	im, err := inspect.Open(ctx, s.layers, dataset.ReadOptions{Warn: f.a.ui()})
 	if err == nil {
-		im, err = im.Chroot("root")
+		im, err = zone(im, s.name)
 	}
 	if err != nil {
 		return nil, fault.Step.Wrap(err)

@@ -68,7 +68,13 @@ func (o *opener) find(ctx context.Context, s *subject, name string) (*subject, e
 			if s.manifest = dir; m != nil {
 				return s, s.chain(ctx, m.UUID(), m.Sandbox())
 			}
-			return s, s.flavor(ctx, filepath.Base(path), sandboxed) // in a directory with that one's files, such as images
+			// In a directory with a flavor's files, such as images.
+			if set, err := o.a.flavors(); err != nil {
+				return s, err
+			} else if _, err := set.Lookup(filepath.Base(path)); err != nil {
+				return s, fault.WithHint(fault.Usage.Errorf("%s holds no image's manifest", name), "name a manifest, an image file, a uuid, or a flavor")
+			}
+			return s, s.flavor(ctx, filepath.Base(path), sandboxed)
 		case errors.Is(err, fs.ErrNotExist) && !strings.ContainsRune(name, filepath.Separator):
 			return s, s.flavor(ctx, name, sandboxed)
 		}
@@ -183,8 +189,12 @@ func (s *subject) read(ctx context.Context, layers []dataset.Layer, o survey.Opt
 		return nil, err
 	}
 	if !s.o.whole {
-		if im, err = im.Chroot("root"); err != nil {
-			return nil, fault.Step.Errorf("%s: the system in the image: %w", o.Name, err)
+		name := o.Name
+		if o.Manifest != nil {
+			name = o.Manifest.NameVersion()
+		}
+		if im, err = zone(im, name); err != nil {
+			return nil, err
 		}
 	}
 	sv, err := survey.Read(ctx, im.Tree, o)

@@ -267,7 +267,7 @@ func (a *app) audit(ctx context.Context, name string, fresh bool) (*build.AuditR
 	}
 	im, err := inspect.Open(ctx, s.layers, dataset.ReadOptions{Warn: a.ui()})
 	if err == nil {
-		im, err = im.Chroot("root")
+		im, err = zone(im, s.name)
 	}
 	if err != nil {
 		return nil, fault.Step.Wrap(err)

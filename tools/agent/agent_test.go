@@ -60,6 +60,7 @@ func TestNewestPatterns(t *testing.T) {
 		"ag-.*.tar.gz":        {"ag-master-1.tar.gz", "ag-master-2.tar.gz"},
 		`.*-\(pkg\|x\)-.*`:    {"y-other-20200101T000000Z", "y-pkg-master-20200101T000000Z-g1.tgz"},
 		"a+b-.*":              {"aab-master-3", "a+b-master-2"},
+		"config-agent-.*.gz":  {"config-agent-rel-master-20300101T000000Z-g1.tar.gz", "config-agent-pkg-master-20200101T000000Z-g2.tar.gz"},
 		"build/ag[ent]*-.*gz": {"other-master-9.gz", "agent-master-1.gz"},
 	} {
 		a, err := New(Options{Cache: t.TempDir(), Repo: "r", Pattern: pattern})

@@ -148,6 +148,7 @@ func TestStrictness(t *testing.T) {
 	for _, c := range []struct{ name, file, old, new, want string }{
 		{"unknown key", f21, "upgrade =", "upgade =", `images/` + f21 + `:14:1: unknown key "upgade" (did you mean "upgrade"?)`},
 		{"wrong type", f21, "upgrade = true", "upgrade = \"yes\"", `:14:11: a string stands where true or false is wanted`},
+		{"an integer", f21, "upgrade = true", "upgrade = 1", `:14:11: an integer stands where true or false is wanted`},
 		{"letter case", f21, "upgrade =", "Upgrade =", `:14:1: unknown key "Upgrade" (did you mean "upgrade"?)`},
 		{"unknown table", f21, "[base]", "[bsae]", `:6:2: unknown key "bsae" (did you mean "base"?)`},
 		{"unknown in array", f21, `version = "master`, `vers = "master`, `:28:1: unknown key "vers"`},

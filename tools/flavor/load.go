@@ -194,7 +194,11 @@ func plainError(text string) string {
 	case "[]string":
 		want = "a list of strings"
 	}
-	return fmt.Sprintf("a %s stands where %s is wanted", m[1], want)
+	article := "a"
+	if strings.ContainsRune("aeiou", rune(m[1][0])) {
+		article = "an"
+	}
+	return fmt.Sprintf("%s %s stands where %s is wanted", article, m[1], want)
 }
 
 // keys notes where each key stands and finds those that mean nothing. The decoder

@@ -163,7 +163,7 @@ func (a *app) flavorJobs(ctx context.Context, names []string, all bool, bitsDir,
 		return nil, "", err
 	}
 	if all == (len(names) > 0) {
-		return nil, "", fault.WithHint(fault.Usage.Errorf("engbld image build: name the flavors, or say --all"), "engbld flavor list")
+		return nil, "", fault.WithHint(fault.Usage.Errorf("name the flavors, or say --all"), "engbld flavor list")
 	}
 	if all {
 		names = set.Names()

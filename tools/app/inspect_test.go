@@ -95,6 +95,12 @@ func TestLook(t *testing.T) {
 	}{
 		{[]string{"ls", write("plain.zfs", plain)}, 0, "etc\nlink\none-byte\ntmp\n", ""},
 		{[]string{"check", "plain.zfs"}, 0, "", ""},
+		{[]string{"ls", "plain.zfs", "none"}, 2, "", "none: file does not exist"},
+		{[]string{"ls", "--exact", "plain.zfs", "one-byte"}, 2, "", "listing one-byte exactly: not a directory"},
+		{[]string{"stat", "plain.zfs", "none"}, 2, "", "none: file does not exist"},
+		{[]string{"cat", "plain.zfs", "none"}, 2, "", "none: file does not exist"},
+		{[]string{"cat", "plain.zfs", "etc"}, 2, "", "printing etc: it is no regular file"},
+		{[]string{"tree", "plain.zfs", "none"}, 2, "", "none: file does not exist"},
 		{[]string{"ls", large}, 4, "", "not a ZFS send stream"},
 		{[]string{"ls", "/dev/zero"}, 4, "", "not a ZFS send stream"},
 		{[]string{"ls", write("empty", nil)}, 4, "", "BEGIN record: unexpected EOF"},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/dataset"
+	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fstree"
 )
 
@@ -27,13 +28,13 @@ type ListOptions struct {
 func (im *Image) List(ctx context.Context, w io.Writer, name string, o ListOptions) error {
 	n, err := im.Tree.Lstat(name)
 	if err != nil {
-		return err
+		return fault.Usage.Wrap(err)
 	}
 	out := bufio.NewWriter(w)
 	if o.Exact {
 		sub := &fstree.Tree{Root: n}
 		if !n.IsDir() {
-			return fmt.Errorf("listing %s exactly: %w", name, fstree.ErrNotDir)
+			return fault.Usage.Errorf("listing %s exactly: %w", name, fstree.ErrNotDir)
 		}
 		lines, err := dataset.Listing(ctx, sub, dataset.ListOptions{Base: im.Dataset, NoTimes: o.NoTimes})
 		if err != nil {
@@ -146,10 +147,10 @@ func (im *Image) Cat(ctx context.Context, w io.Writer, names ...string) error {
 	for _, name := range names {
 		n, err := im.Tree.Stat(name)
 		if err != nil {
-			return err
+			return fault.Usage.Wrap(err)
 		}
 		if !n.IsRegular() {
-			return fmt.Errorf("printing %s: it is no regular file", name)
+			return fault.Usage.Errorf("printing %s: it is no regular file", name)
 		}
 		if n.Content == nil {
 			continue
@@ -180,7 +181,7 @@ func (im *Image) Stat(ctx context.Context, w io.Writer, names ...string) error {
 	for i, name := range names {
 		n, err := im.Tree.Lstat(name)
 		if err != nil {
-			return err
+			return fault.Usage.Wrap(err)
 		}
 		var b strings.Builder
 		if i > 0 {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/TritonDataCenter/engbld/tools/build"
 	"github.com/TritonDataCenter/engbld/tools/fault"
+	"github.com/TritonDataCenter/engbld/tools/imagefile"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
 	"github.com/TritonDataCenter/engbld/tools/lock"
 	"github.com/TritonDataCenter/engbld/tools/newfile"
@@ -158,7 +159,11 @@ func (s *subject) about(ctx context.Context, im *survey.Image) (sbom.Subject, er
 // imageFile reads the image file beside a manifest, which has to be the one that
 // the manifest describes: its name and SHA-256, "" where there is none.
 func imageFile(ctx context.Context, manifest string, m *imgmanifest.Manifest) (name, sum string, err error) {
-	path := beside(manifest, imageSuffixes()...)
+	files := m.Files()
+	if len(files) != 1 {
+		return "", "", nil
+	}
+	path := beside(manifest, ".zfs"+imagefile.Suffix(files[0].Compression))
 	if path == "" {
 		return "", "", nil
 	}
@@ -171,10 +176,8 @@ func imageFile(ctx context.Context, manifest string, m *imgmanifest.Manifest) (n
 	if _, err := io.Copy(io.MultiWriter(h1, h256), &stopping{ctx, f}); err != nil {
 		return "", "", fmt.Errorf("%s: %w", path, err)
 	}
-	for _, file := range m.Files() {
-		if got := hex.EncodeToString(h1.Sum(nil)); got != file.SHA1 {
-			return "", "", fault.Drift.Errorf("%s: its sha1 is %s, the manifest says %s", path, got, file.SHA1)
-		}
+	if got := hex.EncodeToString(h1.Sum(nil)); got != files[0].SHA1 {
+		return "", "", fault.Drift.Errorf("%s: its sha1 is %s, the manifest says %s", path, got, files[0].SHA1)
 	}
 	return filepath.Base(path), hex.EncodeToString(h256.Sum(nil)), nil
 }

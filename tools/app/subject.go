@@ -107,11 +107,24 @@ func (a *app) newestBuild(name string, sandboxed bool) (string, *imgmanifest.Man
 	if err != nil {
 		return "", nil, fault.WithHint(fault.Usage.Errorf("no such file, and %v", err), "name a manifest, an image file, a uuid, or one that is listed by: engbld flavor list")
 	}
-	path, m := newest(a.ownManifests(), func(m *imgmanifest.Manifest) bool { return m.Name() == f.Name && m.Sandbox() == sandboxed })
+	path, m := newest(a.ownManifests(), manifestOf(f.Name, sandboxed))
 	if m == nil {
-		return "", nil, fault.WithHint(fault.Usage.Errorf("%s: %w in %s", f.Name, errNoBuild, a.bitsDir(a.top(), "")), "engbld image build %s", f.Name)
+		return "", nil, fault.WithHint(fault.Usage.Errorf("%s: %w in %s", f.Name, errNoBuild, a.bitsDir(a.top(), "")), "%s", a.buildHint(f.Name, sandboxed))
 	}
 	return path, m, nil
+}
+
+// buildHint tells how to come by a build of a flavor where there is none: maybe
+// there is one, on the other side of the sandbox's border.
+func (a *app) buildHint(flavor string, sandboxed bool) string {
+	_, other := newest(a.ownManifests(), manifestOf(flavor, !sandboxed))
+	switch {
+	case other == nil:
+		return "engbld image build " + flavor
+	case sandboxed:
+		return "those that are there are not of the sandbox: unset ENGBLD_SANDBOX"
+	}
+	return "those that are there are of the sandbox: set ENGBLD_SANDBOX=true"
 }
 
 // chain opens the image and all it is based on: own builds and the cache first,

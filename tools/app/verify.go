@@ -115,7 +115,7 @@ func (a *app) findManifest(name string) (manifest, id string, err error) {
 		if err != nil {
 			return "", "", fault.WithHint(err, "name a manifest, an image file, a uuid or a flavor: engbld flavor list")
 		}
-		want = manifestOf(f.Name, a.on("ENGBLD_SANDBOX"))
+		name, want = f.Name, manifestOf(f.Name, a.on("ENGBLD_SANDBOX"))
 	}
 	manifest, m := newest(a.ownManifests(), want)
 	switch {
@@ -124,7 +124,7 @@ func (a *app) findManifest(name string) (manifest, id string, err error) {
 		return "", "", fault.WithHint(fault.Usage.Errorf("image %s: it is not in %s", name, a.bitsDir(a.top(), "")),
 			"name its manifest, with the file beside it: updates-imgadm get and get-file fetch them")
 	default:
-		return "", "", fault.WithHint(fault.Usage.Errorf("%s: no image of that name in %s", name, a.bitsDir(a.top(), "")), "engbld image build %s", name)
+		return "", "", fault.WithHint(fault.Usage.Errorf("%s: no image of that name in %s", name, a.bitsDir(a.top(), "")), "%s", a.buildHint(name, a.on("ENGBLD_SANDBOX")))
 	}
 	return manifest, m.UUID(), nil
 }

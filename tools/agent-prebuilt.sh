@@ -3,7 +3,7 @@
 # Build or download an agent, and unpack it for an image: see "-h". Usage errors
 # end with status 2, other failures with 1.
 #
-here=$(cd "$(dirname "$0")" && pwd) || exit 1
+here=$(CDPATH= cd "$(dirname "$0")" && pwd) || exit 1
 [ -z "$TRACE" ] || set -x
 "$here/engbld.sh" agent-prebuilt "$@"
 case $? in

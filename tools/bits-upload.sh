@@ -12,6 +12,6 @@ while [ -h "$self" ]; do # on PATH there may be a link to this
 	*) self=$(dirname "$self")/$link ;;
 	esac
 done
-here=$(cd "$(dirname "$self")" && pwd) || exit 1
+here=$(CDPATH= cd "$(dirname "$self")" && pwd) || exit 1
 [ -z "$TRACE" ] || set -x
 "$here/engbld.sh" bits-upload "$@" || exit 1

@@ -21,7 +21,7 @@ case $0 in
 */*) here=${0%/*} ;;
 *) here=. ;;
 esac
-root=$(cd "$here/.." && pwd -P) || exit 6
+root=$(CDPATH= cd "$here/.." && pwd -P) || exit 6
 
 fail() { # STATUS ERROR HINT...
 	status=$1

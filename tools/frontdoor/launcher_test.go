@@ -94,6 +94,28 @@ func TestLauncherBuildsOnceAndRuns(t *testing.T) {
 	}
 }
 
+// Of a CDPATH that the user has, cd takes directories, and says so on stdout.
+func TestCDPATH(t *testing.T) {
+	t.Parallel()
+	l := newLauncher(t)
+	doors := []string{"tools/agent-prebuilt.sh", "tools/bashstyle", "tools/bits-upload.sh", "tools/buildimage/bin/buildimage", "tools/check-copyright",
+		"tools/download_go", "tools/images-imgadm", "tools/updates-imgadm"}
+	copyTo(t, l.dir, doors...)
+	other := filepath.Join(t.TempDir(), "other")
+	if err := os.MkdirAll(filepath.Join(other, "eng/tools/buildimage/bin"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, cdpath := range []string{".", other} {
+		l.env = append(l.env, "CDPATH="+cdpath)
+		for _, path := range append(doors, "tools/engbld.sh") {
+			r := l.run(t, "eng/"+path, "x")
+			if r.code != 0 || !strings.HasSuffix(r.stdout, "arg=x\n") {
+				t.Errorf("CDPATH=%s %s: exit %d, %q, %s", cdpath, path, r.code, r.stdout, r.stderr)
+			}
+		}
+	}
+}
+
 func TestLauncherKey(t *testing.T) {
 	t.Parallel()
 	l := newLauncher(t)

@@ -93,7 +93,7 @@ install_node() {
 	/*) path=$archive ;;
 	*) path=$PWD/$archive ;;
 	esac
-	(cd "$work" && $tar -xzf "$path") || die "cannot unpack $archive"
+	(CDPATH= cd "$work" && $tar -xzf "$path") || die "cannot unpack $archive"
 	[ -x "$work/node/bin/node" ] || die "$archive holds no node/bin/node"
 
 	rm -rf "$NP_INSTALL" "$NP_BUILD"/prebuilt-node-* "$NP_BUILD"/prebuilt-npm-* &&

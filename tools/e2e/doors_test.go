@@ -174,6 +174,9 @@ func TestGoalsWithBlanks(t *testing.T) {
 	if !strings.HasPrefix(stamp, "main-"+stampTime+"-g") {
 		t.Errorf("stamp %q in %q", stamp, out)
 	}
+	if out := c.Run(t, nil, "make", theFlavor+"-check"); !strings.Contains(out, "check ok") {
+		t.Errorf("make check of an image says %q", out)
+	}
 	if _, err := os.Stat(filepath.Join(c.Dir, "bits", theFlavor, theFlavor+"-zfs-"+stamp+".imgmanifest")); err != nil {
 		t.Error(err)
 	}

@@ -22,6 +22,7 @@ func imageMakefile(set *flavor.Set, f *flavor.Flavor) ([]byte, error) {
 	p("MAKE_STAMPS_DIR :=\tmake_stamps\n\n")
 	p("# Nothing is compiled, and there are no files but the packages'.\n")
 	p("export ENGBLD_SKIP_VALIDATE_BUILDENV := true\n")
+	p("ENGBLD_CHECK_COPYRIGHT_DISABLE := true\n")
 	p("ENGBLD_USE_BUILDIMAGE :=\ttrue\n")
 	p("BUILDIMAGE_PKG =\n\n")
 	p("# The bits of other images, beside this one's, are not uploaded with it.\n")

@@ -594,6 +594,15 @@ func TestAgentsWithoutTheirMakefile(t *testing.T) {
 			t.Errorf("%s: %q", jobs, out)
 		}
 	}
+	// What ends before anything is built leaves no place for them.
+	stage := filepath.Join(t.TempDir(), "stage")
+	write(t, filepath.Join(c.dir, "deps/eng/tools/validate-buildenv.sh"), "sleep 0.2; exit ${UNFIT:-0}\n", 0o777)
+	for _, why := range []string{"STUB_NONE=yes", "UNFIT=1"} {
+		r := c.run(t, "make", "-j4", "buildimage", why, "BUILDIMAGE_STAGEDIR="+stage)
+		if _, err := os.Lstat(stage); r.code != 2 || !os.IsNotExist(err) {
+			t.Errorf("%s: exit %d, stage: %v", why, r.code, err)
+		}
+	}
 	// Unpacked, but gone: another build with the same stamp removed them.
 	if r := c.run(t, "make", "buildimage", "AMON_PREBUILT_TARGETS="); r.code != 2 || !strings.Contains(r.stderr, "are gone: another build of") {
 		t.Errorf("%v", r)

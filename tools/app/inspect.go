@@ -58,7 +58,7 @@ func (a *app) inspector(use, short, example string, args cobra.PositionalArgs,
 	run func(cmd *cobra.Command, im *inspect.Image, rest []string) error) *cobra.Command {
 	o := &opener{a: a}
 	cmd := &cobra.Command{
-		Use: use, Short: short, Args: args, Example: example,
+		Use: use, Short: short, Args: args, Example: example, ValidArgsFunction: a.completeFlavors,
 		Long: short + ".\n\n" + inspectHelp + ` Paths are
 those of the zone's system; --dataset shows what is beside it as well.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -149,7 +149,7 @@ func (a *app) checkCommand() *cobra.Command {
 	o := &opener{a: a}
 	opts := dataset.CheckOptions{Max: 100}
 	cmd := &cobra.Command{
-		Use: "check IMAGE", Short: "Look for inconsistencies in an image's file system; any is exit code 3", Args: cobra.ExactArgs(1),
+		Use: "check IMAGE", Short: "Look for inconsistencies in an image's file system; any is exit code 3", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeFlavors,
 		Example: "  engbld image check bits/NAME/NAME-zfs-STAMP.imgmanifest",
 		Long: `Look for inconsistencies in an image's file system; any is exit code 3.
 

@@ -48,6 +48,7 @@ ENGBLD_CHECK_COPYRIGHT_DISABLE = true
 include deps/eng/tools/mk/Makefile.defs
 
 CLEAN_FILES +=		images/*/make_stamps
+DISTCLEAN_FILES +=	images/*/flavor.sandbox.lock
 
 # Before those of Makefile.targ, which say that all is well.
 check:: check-go check-sh check-gen

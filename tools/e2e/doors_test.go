@@ -218,9 +218,16 @@ func TestWithoutGo(t *testing.T) {
 			}
 		}
 	}
+	sandboxLock := filepath.Join(c.Dir, "images", theFlavor, "flavor.sandbox.lock")
+	if err := os.WriteFile(sandboxLock, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
 	noGo := []string{"PATH=" + bin, "ENGBLD_CACHE_DIR=" + t.TempDir()}
 	for _, args := range [][]string{{"clean"}, {"distclean"}, {"-n", "all"}, {"print-STAMP"}, {"-n", theFlavor + "-buildimage"}} {
 		c.Run(t, noGo, "make", args...)
+	}
+	if _, err := os.Stat(sandboxLock); err == nil {
+		t.Error("distclean leaves the sandbox's locks, which later builds in it would follow")
 	}
 	_, stderr, code := c.Try(t, noGo, "make", theFlavor+"-buildimage")
 	if code != 2 || !strings.Contains(stderr, "there is no \"go\" on PATH") || !strings.Contains(stderr, "ENGBLD_PREBUILT_DIR") {

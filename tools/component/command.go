@@ -184,7 +184,7 @@ Nothing is run.`,
 		Example: `  engbld component usage ~/src`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return fault.Usage.Errorf("component usage: no directory was given")
+				return fault.Usage.Errorf("no directory was given")
 			}
 			return nil
 		},

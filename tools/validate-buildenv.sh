@@ -81,7 +81,10 @@ done
 
 if [ -n "$describe" ]; then
 	required
-	[ -n "$image" ] || exit 1
+	[ -n "$image" ] || {
+		say "no build machine is required: neither BASE_IMAGE_UUID nor NODE_PREBUILT_IMAGE is set here"
+		exit 1
+	}
 	release=$(look PKGSRC_MAP "$image")
 	name=$(look SDC_MAP "$image")
 	agent=$(look JENKINS_AGENT_MAP "$image")

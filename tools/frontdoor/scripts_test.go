@@ -148,7 +148,7 @@ func TestShowBuildenv(t *testing.T) {
 		{"sibling's agent", "BASE_IMAGE_UUID = a7199134-7e94-11ec-be67-db6f482136c2", "2021Q4 minimal-64-lts@21.4.0 6fc6ec02-a41a-4711-b811-27dc121d0396\n", "", 0, nil},
 		{"no agent", "BASE_IMAGE_UUID = 5e4c3f98-aca4-11ee-9db8-00151714048c", "2023Q4 minimal-64-lts@23.4.0\n", "no agent image is known: no jenkins-agent image is known for minimal-64-lts@23.4.0 (5e4c3f98-aca4-11ee-9db8-00151714048c)\n", 0, nil},
 		{"node's image", "NODE_PREBUILT_IMAGE = 18b094b0-eb01-11e5-80c1-175dac7ddf02", "2015Q4 sdc-minimal-multiarch-lts@15.4.1 f00a393d-a1c8-4e93-a13e-c364a7d0a2a9\n", "", 0, nil},
-		{"none", "", "", "", 2, nil},
+		{"none", "", "", "no build machine is required: ", 2, nil},
 		{"unknown", "BASE_IMAGE_UUID = 00000000-7e94-11ec-be67-db6f482136c2", "\n", "nothing is known of image 00000000-7e94-11ec-be67-db6f482136c2; no agent image is known: no jenkins-agent image is known for it\n", 0, nil},
 		{"no uuid", "BASE_IMAGE_UUID = .*", "", "is not the uuid of an image", 2, nil},
 	} {

@@ -133,7 +133,7 @@ func (a *app) extractCommand() *cobra.Command {
 				_, err := im.Tar(cmd.Context(), a.env.Stdout, o)
 				return err
 			}
-			return a.writeFile(rest[0], func(w io.Writer) error {
+			return newfile.Output(a.abs(rest[0]), 0o666, func(w io.Writer) error {
 				_, err := im.Tar(cmd.Context(), w, o)
 				return err
 			})
@@ -197,11 +197,6 @@ image file that is not the one its manifest describes is exit code 3, too.
 	o.baseFlag(cmd)
 	cmd.Flags().BoolVar(&opts.Linux, "linux", false, "access lists may contradict modes, as Linux makes them")
 	return cmd
-}
-
-// writeFile gives a file its name when it is complete.
-func (a *app) writeFile(name string, write func(io.Writer) error) error {
-	return newfile.Fill(a.abs(name), 0o666, func(f *os.File) error { return write(f) })
 }
 
 func (o *opener) close() {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -82,7 +83,11 @@ directory, and an index.html that leads to them.` + subjectHelp,
 				_, err = a.env.Stdout.Write(page)
 				return err
 			}
-			if err := newfile.Write(a.abs(out), page, 0o666); err != nil {
+			err = newfile.Output(a.abs(out), 0o666, func(w io.Writer) error {
+				_, err := w.Write(page)
+				return err
+			})
+			if err != nil {
 				return fault.Step.Wrap(err)
 			}
 			_, err = fmt.Fprintln(a.env.Stdout, a.abs(out))

@@ -267,6 +267,14 @@ func TestGetFile(t *testing.T) {
 			t.Errorf("%q: code %d %q %q", args, code, out, errs)
 		}
 	}
+	link := filepath.Join(x.dir, "link")
+	if err := os.Symlink("linked", link); err != nil {
+		t.Fatal(err)
+	}
+	x.ok("", "get-file", uuidOf(1), "-o", "link")
+	if _, err := os.Readlink(link); err != nil || read("linked") != "file of image 1" {
+		t.Errorf("a link, as /dev/stdout is one, was replaced: %v", err)
+	}
 	faults.Add(sandbox.Fault{Path: "/images/*/file", Corrupt: 3})
 	x.fails("updates-imgadm: error (DownloadError): ", "get-file", uuidOf(1), "-o", "bad")
 	if _, errs, code := x.run("get-file", uuidOf(1)); code != 1 || !strings.HasPrefix(errs, "updates-imgadm: error (DownloadError): ") {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"time"
 
 	"github.com/TritonDataCenter/engbld/tools/imgapi"
 	"github.com/TritonDataCenter/engbld/tools/imgmanifest"
+	"github.com/TritonDataCenter/engbld/tools/newfile"
 	"github.com/TritonDataCenter/engbld/tools/release"
 )
 
@@ -68,13 +70,17 @@ func (a *app) getFile(ctx context.Context) error {
 	}
 	if a.flags.has("remote-name") {
 		output = uuid + "-file" + map[string]string{"gzip": ".gz", "bzip2": ".bz2", "xz": ".xz"}[files[0].Compression]
-	} else if !named || output == "-" {
+	} else if stdout := !named || output == "-"; stdout || !newfile.Replaces(a.path(output)) {
 		f, err := c.File(ctx, uuid)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
-		return downloadError(release.Verified(f, uuid, c.Server(), files[0], a.Stdout, nil))
+		write := func(w io.Writer) error { return release.Verified(f, uuid, c.Server(), files[0], w, nil) }
+		if stdout {
+			return downloadError(write(a.Stdout))
+		}
+		return downloadError(newfile.Output(a.path(output), 0o644, write))
 	}
 	if err := release.Download(ctx, c, uuid, files[0], a.path(output), nil); err != nil {
 		return downloadError(err)

@@ -12,6 +12,7 @@ package newfile
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -135,6 +136,25 @@ func FillSwept(name string, perm fs.FileMode, write func(*os.File) error) error 
 		return err
 	}
 	return f.Commit()
+}
+
+// Output is Fill for a name that a person gave: what has it and is no regular file
+// (a device, a pipe, a link such as /dev/stdout) is written to, not replaced.
+func Output(name string, perm fs.FileMode, write func(io.Writer) error) error {
+	if Replaces(name) {
+		return Fill(name, perm, func(f *os.File) error { return write(f) })
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+// Replaces tells whether Output makes a file of that name, new or in place of one.
+func Replaces(name string) bool {
+	fi, err := os.Lstat(name)
+	return err != nil || fi.Mode().IsRegular() || fi.IsDir()
 }
 
 // Sweep removes from a directory the files under way whose processes have ended;

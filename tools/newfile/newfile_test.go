@@ -2,12 +2,15 @@ package newfile
 
 import (
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -49,6 +52,52 @@ func TestWrite(t *testing.T) {
 		t.Error("a directory was replaced")
 	}
 	if got := names(t, dir); len(got) != 2 {
+		t.Errorf("left: %q", got)
+	}
+}
+
+// What a person names may be no file of its own.
+func TestOutput(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file, link, fifo := filepath.Join(dir, "file"), filepath.Join(dir, "link"), filepath.Join(dir, "fifo")
+	if err := os.Symlink("file", link); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan string)
+	go func() {
+		b, _ := os.ReadFile(fifo)
+		read <- string(b)
+	}()
+	text := func(s string) func(io.Writer) error {
+		return func(w io.Writer) error {
+			_, err := io.WriteString(w, s)
+			return err
+		}
+	}
+	for _, c := range []struct{ name, text string }{{file, "a longer text"}, {link, "by link"}, {fifo, "by pipe"}} {
+		if err := Output(c.name, 0o644, text(c.text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := <-read; got != "by pipe" {
+		t.Errorf("the pipe: %q", got)
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) != "by link" {
+		t.Errorf("%q, %v", b, err)
+	}
+	for name, want := range map[string]fs.FileMode{link: fs.ModeSymlink, fifo: fs.ModeNamedPipe} {
+		if fi, err := os.Lstat(name); err != nil || fi.Mode().Type() != want {
+			t.Errorf("%s was replaced: %v, %v", name, fi.Mode(), err)
+		}
+	}
+	if err := Output(dir, 0o644, text("x")); err == nil {
+		t.Error("a directory was replaced")
+	}
+	if got := names(t, dir); len(got) != 3 {
 		t.Errorf("left: %q", got)
 	}
 }

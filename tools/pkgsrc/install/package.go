@@ -202,18 +202,18 @@ func (in *Installer) put(ctx context.Context, name string, repo *repository.Repo
 	}
 	o := &owner{name, in.db.Dir(name), l.prefix, l.install}
 	if err := in.preInstall(o); err != nil {
-		return fmt.Errorf("package %s: %w", name, err)
+		return fault.Step.Wrap(fmt.Errorf("package %s: %w", name, err))
 	}
 	in.say(l, "PRE-INSTALL")
 	if err := in.extract(ctx, l); err != nil {
-		return fmt.Errorf("package %s: %w", name, err)
+		return fault.Step.Wrap(fmt.Errorf("package %s: %w", name, err))
 	}
 	if err := in.postInstall(o); err != nil {
-		return fmt.Errorf("package %s: %w", name, err)
+		return fault.Step.Wrap(fmt.Errorf("package %s: %w", name, err))
 	}
 	in.say(l, "POST-INSTALL")
 	if err := in.leaveUndone(l); err != nil {
-		return fmt.Errorf("package %s: %w", name, err)
+		return fault.Step.Wrap(fmt.Errorf("package %s: %w", name, err))
 	}
 	if h.auto {
 		if err := in.markAutomatic(name); err != nil {

@@ -133,7 +133,11 @@ type StatusError struct {
 }
 
 func (e *StatusError) Error() string {
-	return fmt.Sprintf("server %s answered %d %s", e.Host, e.Code, http.StatusText(e.Code))
+	text := fmt.Sprintf("server %s answered %d %s", e.Host, e.Code, http.StatusText(e.Code))
+	if e.Code/100 == 3 && e.Code != http.StatusNotModified {
+		text += ", a redirect that is not followed"
+	}
+	return text
 }
 
 // Is makes 404 and 410 fs.ErrNotExist.
@@ -226,6 +230,8 @@ func (c *Client) client() *http.Client {
 				switch last := via[len(via)-1].URL; {
 				case len(via) > maxRedirects:
 					return final(fmt.Errorf("more than %d redirects", maxRedirects))
+				case r.URL.Scheme != "http" && r.URL.Scheme != "https":
+					return final(fmt.Errorf("server %s leads to an address that is neither http nor https", last.Host))
 				case last.Scheme == "https" && r.URL.Scheme != "https":
 					return final(fmt.Errorf("server %s leads from https to plain http, where anybody could answer", last.Host))
 				}

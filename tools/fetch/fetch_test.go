@@ -383,6 +383,12 @@ func TestFaultsThatStay(t *testing.T) {
 		"loop": {func(s *server) {
 			s.fault = func(_ int64, w http.ResponseWriter, r *http.Request) bool { http.Redirect(w, r, "/", 302); return true }
 		}, Expect{}, "redirects", 11, false},
+		"redirect to a file": {func(s *server) {
+			s.fault = func(_ int64, w http.ResponseWriter, r *http.Request) bool {
+				http.Redirect(w, r, "file:///etc/passwd", 302)
+				return true
+			}
+		}, Expect{}, "neither http nor https", 1, false},
 		"never whole, no ranges": {func(s *server) { s.plain, s.cutAt = true, 20_000 }, Expect{}, "EOF", 5, false},
 		"endless": {func(s *server) {
 			s.fault = func(_ int64, w http.ResponseWriter, r *http.Request) bool {

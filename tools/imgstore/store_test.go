@@ -335,7 +335,7 @@ func TestServerFaults(t *testing.T) {
 		{"file: a byte changed, no MD5", sandbox.Fault{Path: file, Corrupt: 70000, Drop: []string{"Content-Md5"}}, "SHA-1"},
 		{"file: a byte changed once", sandbox.Fault{Path: file, Corrupt: 70000, Times: 1}, ""},
 		{"file: gone", sandbox.Fault{Path: file, Status: 404, Body: `{"code":"ResourceNotFound","message":"x"}`}, "404 Not Found"},
-		{"file: redirect", sandbox.Fault{Path: file, Redirect: "/elsewhere"}, "302 Found"},
+		{"file: redirect", sandbox.Fault{Path: file, Redirect: "/elsewhere"}, "302 Found, a redirect that is not followed"},
 		{"file: server error", sandbox.Fault{Path: file, Status: 500, Body: `{"message":"boom"}`}, "500 Internal Server Error"},
 	}
 	for _, tt := range tests {

@@ -45,7 +45,7 @@ type Options struct {
 	UserAgent string            // "" is "engbld"
 
 	// Backoff are the pauses before a request is repeated whose connection
-	// could not be made, or a read that was cut or met a proxy without server;
+	// could not be made, or a read that was cut or answered with "not now" or 5xx;
 	// nil is 1, 2, 4, 8 s (spec imgapi.md section 13), empty is no repetition.
 	Backoff []time.Duration
 	Sleep   func(ctx context.Context, d time.Duration) error // nil waits for real
@@ -169,7 +169,7 @@ func (r request) passing(err error) bool {
 	}
 	var e *Error
 	if errors.As(err, &e) {
-		return e.Status == http.StatusBadGateway || e.Status == http.StatusServiceUnavailable || e.Status == http.StatusGatewayTimeout
+		return e.Status == http.StatusTooManyRequests || e.Status >= 500 && e.Status != http.StatusNotImplemented
 	}
 	// The real server exits on some requests, of others too, and is back within seconds.
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, rest.ErrIdle)

@@ -317,7 +317,7 @@ func TestOnlyUnmadeConnectionsAreRepeated(t *testing.T) {
 func TestReadsAreRepeated(t *testing.T) {
 	t.Parallel()
 	for name, one := range map[string]sandbox.Fault{
-		"reset": {Reset: true}, "cut": {Cut: 10}, "proxy": {Status: 502, Body: "<html>"}, "busy": {Status: 503},
+		"reset": {Reset: true}, "cut": {Cut: 10}, "proxy": {Status: 502, Body: "<html>"}, "busy": {Status: 503}, "broken": {Status: 500}, "too many": {Status: 429},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

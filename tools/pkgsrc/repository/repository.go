@@ -4,12 +4,11 @@
 // pkg_add lists the directory (Names), pkgin reads the summary (Summary); both
 // ways stand here side by side because images are built with both.
 //
-// Limits: 512 MiB of summary text, 64 MiB of an index page, 16 GiB a package. FTP
+// Limits: 128 MiB of summary text, 64 MiB of an index page, 16 GiB a package. FTP
 // is not supported.
 package repository
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -369,11 +368,12 @@ func (r *Repo) readSummary(ctx context.Context, name string) ([]*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, fault.Step.Wrap(err)
 	}
-	text, err := sniff.All(bytes.NewReader(raw), maxSummary)
+	defer f.Close()
+	text, err := sniff.All(f, maxSummary)
 	if err != nil {
 		return nil, fault.Network.Errorf("%s: %w", name, err)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	maxSummary = 512 << 20 // bytes of text; the largest published have some 40 MiB
+	maxSummary = 128 << 20 // bytes of text; the largest published have some 40 MiB
 	maxRecords = 1 << 19
 	maxLine    = 64 << 10
 	maxLines   = 1 << 16 // in one record

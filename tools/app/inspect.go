@@ -280,7 +280,7 @@ func (o *opener) chain(ctx context.Context, id string, sandboxed bool, dirs ...s
 	}
 	images, err := s.Chain(ctx, id)
 	if err != nil {
-		return nil, fault.WithHint(err, "build on the image once, so that it is in the cache, or name its streams with --base")
+		return nil, fault.WithHint(o.a.remedy(err), "build on the image once, so that it is in the cache, or name its streams with --base")
 	}
 	var layers []dataset.Layer
 	for _, img := range images {

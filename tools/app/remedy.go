@@ -40,6 +40,9 @@ func (a *app) remedy(err error) error {
 	if full && within(path, os.TempDir()) {
 		return fault.WithHint(err, "set TMPDIR to a directory that has more room")
 	}
+	if full {
+		return fault.WithHint(err, "make room where it goes, and run the same command again")
+	}
 	return err
 }
 

@@ -31,7 +31,7 @@ func TestRemedy(t *testing.T) {
 		{"cache of the sandbox", at("/box/server", syscall.EROFS), "/box", "set ENGBLD_SANDBOX_DIR to a directory that can be written"},
 		{"a link", &os.LinkError{Op: "rename", Old: "/elsewhere", New: "/cache/x", Err: syscall.EDQUOT}, "", `make room with "engbld cache prune", or set ENGBLD_CACHE_DIR to a directory that has more`},
 		{"full temporary directory", at(filepath.Join(os.TempDir(), ".engbld-spool-1"), syscall.ENOSPC), "", "set TMPDIR to a directory that has more room"},
-		{"full elsewhere", at("/cache2/x", syscall.ENOSPC), "", ""},
+		{"full elsewhere", at("/cache2/x", syscall.ENOSPC), "", "make room where it goes, and run the same command again"},
 		{"descriptors", at("/elsewhere", syscall.EMFILE), "", "let it have more open files: ulimit -n 256"},
 		{"the nearer hint", fault.WithHint(at("/cache/x", syscall.EROFS), "do this"), "", "do this"},
 		{"nobody answers", fault.Network.Wrap(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), "", "see whether this machine reaches that server; HTTPS_PROXY and HTTP_PROXY name a proxy"},

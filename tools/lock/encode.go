@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -11,8 +12,9 @@ import (
 // Encode writes the lock in its one form: equal locks give equal bytes.
 func (l *Lock) Encode() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "# The inputs of %s. A build uses exactly these.\n", l.Name)
-	fmt.Fprintf(&b, "# Written by \"engbld lock %s\", which also renews it; not to be edited.\n", l.Name)
+	name := inComment(l.Name)
+	fmt.Fprintf(&b, "# The inputs of %s. A build uses exactly these.\n", name)
+	fmt.Fprintf(&b, "# Written by \"engbld lock %s\", which also renews it; not to be edited.\n", name)
 	l.body(&b)
 	return b.Bytes()
 }
@@ -116,6 +118,16 @@ func (w *writer) key(key string, v any) {
 	default:
 		fmt.Fprintf(w.b, "%s = %v\n", key, v)
 	}
+}
+
+// inComment is text as it may stand in a comment: in one line, and UTF-8.
+func inComment(s string) string {
+	return strings.ToValidUTF8(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s), "?")
 }
 
 // quote writes a string as TOML: in double quotes, or however else it must be.

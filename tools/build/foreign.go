@@ -19,7 +19,11 @@ func checkForeign(tree *fstree.Tree) error {
 		if !n.IsRegular() || n.Content == nil {
 			return nil
 		}
-		if why := foreign(n.Content); why != "" {
+		why, err := foreign(n.Content)
+		if err != nil {
+			return fault.Step.Errorf("component file %s: %w", path, err)
+		}
+		if why != "" {
 			return fault.WithHint(fault.Policy.Errorf("component file %s: %s", path, why),
 				"build the component's native code on illumos, or set ENGBLD_ALLOW_FOREIGN=true to ship it as it is")
 		}
@@ -29,18 +33,37 @@ func checkForeign(tree *fstree.Tree) error {
 
 // foreign says why c is native code that illumos on x86 does not run, "" if it
 // is none or may be illumos's.
-func foreign(c fstree.Content) string {
+func foreign(c fstree.Content) (string, error) {
 	var head [8]byte
-	if n, _ := c.ReadAt(head[:], 0); n < len(head) {
-		return ""
+	if n, err := c.ReadAt(head[:], 0); n < len(head) {
+		if err == io.EOF {
+			err = nil
+		}
+		return "", err
 	}
 	switch {
 	case string(head[:4]) == elf.ELFMAG:
-		return foreignELF(c)
+		r := &remember{c: c}
+		return foreignELF(r, c.Size()), r.err
 	case isMachO(head):
-		return "a Mach-O program of macOS, not for illumos"
+		return "a Mach-O program of macOS, not for illumos", nil
 	}
-	return ""
+	return "", nil
+}
+
+// remember keeps the first error of reading, which a program that is malformed
+// is not.
+type remember struct {
+	c   io.ReaderAt
+	err error
+}
+
+func (r *remember) ReadAt(p []byte, off int64) (int, error) {
+	n, err := r.c.ReadAt(p, off)
+	if err != nil && err != io.EOF && r.err == nil {
+		r.err = err
+	}
+	return n, err
 }
 
 func isMachO(head [8]byte) bool {
@@ -60,8 +83,8 @@ func isMachO(head [8]byte) bool {
 var illumosLoaders = []string{"/lib/ld.so.1", "/usr/lib/ld.so.1", "/lib/64/ld.so.1", "/lib/amd64/ld.so.1",
 	"/usr/lib/64/ld.so.1", "/usr/lib/amd64/ld.so.1"}
 
-func foreignELF(c fstree.Content) string {
-	f, err := elf.NewFile(io.NewSectionReader(c, 0, c.Size()))
+func foreignELF(r io.ReaderAt, size int64) string {
+	f, err := elf.NewFile(io.NewSectionReader(r, 0, size))
 	if err != nil {
 		return "" // broken, or no program at all: not ours to judge
 	}

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fstree"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/pkgdb"
 )
 
 // elfProgram makes a little-endian 64-bit ELF file with one PT_INTERP.
@@ -60,7 +62,10 @@ func TestForeign(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got := foreign(fstree.Bytes(c.file))
+			got, err := foreign(fstree.Bytes(c.file))
+			if err != nil {
+				t.Error(err)
+			}
 			if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
 				t.Errorf("foreign = %q, want something with %q", got, c.want)
 			}
@@ -84,5 +89,47 @@ func TestForeignFileIsNamed(t *testing.T) {
 	}
 	if !strings.Contains(fault.Hint(err), "ENGBLD_ALLOW_FOREIGN=true") {
 		t.Errorf("hint %q does not name the way out", fault.Hint(err))
+	}
+}
+
+// failing is content on a disk that fails from some offset on.
+type failing struct {
+	head []byte
+	size int64
+}
+
+func (f failing) Size() int64 { return f.size }
+
+func (f failing) ReadAt(p []byte, off int64) (int, error) {
+	if off >= int64(len(f.head)) {
+		return 0, syscall.EIO
+	}
+	n := copy(p, f.head[off:])
+	if n < len(p) {
+		return n, syscall.EIO
+	}
+	return n, nil
+}
+
+// What could not be looked at is not illumos's for that.
+func TestForeignUnreadable(t *testing.T) {
+	t.Parallel()
+	for _, c := range []failing{{nil, 4096}, {[]byte("\x7fELF"), 4096}, {[]byte("\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00"), 4096}} {
+		if why, err := foreign(c); why != "" || err != syscall.EIO {
+			t.Errorf("%q: %q, %v", c.head, why, err)
+		}
+	}
+}
+
+// Without the keys an image would get another identity.
+func TestKeyringUnreadable(t *testing.T) {
+	t.Parallel()
+	tree := fstree.New(fstree.Time{})
+	if err := tree.Put("/keys", &fstree.Node{Mode: fstree.TypeRegular | 0o644, Content: failing{size: 100}}); err != nil {
+		t.Fatal(err)
+	}
+	p := &portable{root: tree, conf: &pkgdb.Config{KeyringVerify: "/keys"}}
+	if err := p.readKeyring(); fault.KindOf(err) != fault.Step {
+		t.Error(err)
 	}
 }

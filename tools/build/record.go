@@ -22,21 +22,15 @@ import (
 // RecordSuffix ends the name of a record beside an image.
 const RecordSuffix = ".lock"
 
-const maxKeyring = 16 << 20
-
-// readKeyring notes the keys that packages are verified with. A keyring that
-// cannot be read is the installer's to report.
+// readKeyring notes the keys that packages are verified with. That there are none
+// is the installer's to report.
 func (p *portable) readKeyring() error {
 	if p.conf.KeyringVerify == "" {
 		return nil
 	}
-	raw, err := p.root.ReadFile(p.conf.KeyringVerify, maxKeyring)
-	if err != nil {
-		return nil
-	}
-	keys, err := archive.ReadKeyring(raw)
-	if err != nil {
-		return nil
+	keys, why, err := install.Keyring(p.root, p.conf.KeyringVerify)
+	if err != nil || why != nil {
+		return err
 	}
 	p.pkgs.keyring = keys
 	p.pkgs.keys = &lock.Keyring{Path: p.conf.KeyringVerify}

@@ -143,6 +143,11 @@ func (v *verifier) firstByte() (int64, error) {
 	for at := int64(0); ; {
 		n, errA := io.ReadFull(a, x)
 		m, errB := io.ReadFull(b, y)
+		for _, err := range []error{errA, errB} {
+			if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+				return 0, err
+			}
+		}
 		for i := range min(n, m) {
 			if x[i] != y[i] {
 				return at + int64(i), nil
@@ -150,11 +155,6 @@ func (v *verifier) firstByte() (int64, error) {
 		}
 		if n != m {
 			return at + int64(min(n, m)), nil
-		}
-		for _, err := range []error{errA, errB} {
-			if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-				return 0, err
-			}
 		}
 		if errA != nil {
 			return -1, nil

@@ -11,8 +11,8 @@ import (
 	"github.com/TritonDataCenter/engbld/tools/bounded"
 	"github.com/TritonDataCenter/engbld/tools/fault"
 	"github.com/TritonDataCenter/engbld/tools/fetch"
-	"github.com/TritonDataCenter/engbld/tools/pkgsrc/archive"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/audit"
+	"github.com/TritonDataCenter/engbld/tools/pkgsrc/install"
 	"github.com/TritonDataCenter/engbld/tools/pkgsrc/version"
 	"github.com/TritonDataCenter/engbld/tools/redact"
 	"github.com/spf13/cobra"
@@ -82,7 +82,11 @@ func (c *commands) audit(ctx context.Context, t *target, o auditOptions, pattern
 	if err != nil {
 		return err
 	}
-	list, err := audit.Parse(ctx, raw, t.signature(o.signed))
+	opts, err := t.signature(o.signed)
+	if err != nil {
+		return err
+	}
+	list, err := audit.Parse(ctx, raw, opts)
 	if err != nil {
 		return fmt.Errorf("vulnerability list %s: %w", from, err)
 	}
@@ -141,21 +145,17 @@ func count(n int, what string) string {
 }
 
 // signature says what a list has to prove.
-func (t *target) signature(wanted bool) audit.ParseOptions {
-	o := audit.ParseOptions{CheckSignature: wanted}
+func (t *target) signature(wanted bool) (o audit.ParseOptions, err error) {
+	o.CheckSignature = wanted
 	if !wanted {
-		return o
+		return o, nil
 	}
 	if t.conf.KeyringVuln == "" {
 		o.KeyringErr = errors.New("pkg_install.conf names no keyring (GPG_KEYRING_PKGVULN)")
-		return o
+		return o, nil
 	}
-	raw, err := t.tree.ReadFile(t.conf.KeyringVuln, maxKeyring)
-	if err == nil {
-		o.Keyring, err = archive.ReadKeyring(raw)
-	}
-	o.KeyringErr = err
-	return o
+	o.Keyring, o.KeyringErr, err = install.Keyring(t.tree, t.conf.KeyringVuln)
+	return o, err
 }
 
 // vulnerabilities is the list to use, and where it is from.

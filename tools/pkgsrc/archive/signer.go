@@ -16,8 +16,11 @@ import (
 // signature or of a key that is not there. Nothing is verified, Open does that.
 func Signer(keys openpgp.EntityList, r io.Reader) (string, error) {
 	var magic [len(arMagic)]byte
-	if _, err := io.ReadFull(r, magic[:]); err != nil || string(magic[:]) != arMagic {
+	switch _, err := io.ReadFull(r, magic[:]); {
+	case err == io.EOF || err == io.ErrUnexpectedEOF || err == nil && string(magic[:]) != arMagic:
 		return "", nil
+	case err != nil:
+		return "", err
 	}
 	a, err := newArReader(io.MultiReader(bytes.NewReader(magic[:]), r))
 	if err != nil {

@@ -1,9 +1,7 @@
 package install
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"path"
 	"slices"
 	"strings"
@@ -319,34 +317,10 @@ func (in *Installer) same(a, b string) (bool, error) {
 		return false, err
 	}
 	y, err := in.root.Stat(b)
-	if err != nil || x.Size() != y.Size() {
+	if err != nil {
 		return false, err
 	}
-	return sameContent(x.Content, y.Content)
-}
-
-func sameContent(a, b fstree.Content) (bool, error) {
-	if a == nil || b == nil || a == b {
-		return true, nil // sizes are known to be equal
-	}
-	ra, rb := fstree.NewReader(a), fstree.NewReader(b)
-	x, y := make([]byte, 32<<10), make([]byte, 32<<10)
-	for {
-		n, err := io.ReadFull(ra, x)
-		m, err2 := io.ReadFull(rb, y)
-		if n != m || !bytes.Equal(x[:n], y[:m]) {
-			return false, nil
-		}
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return true, nil
-		}
-		if err != nil {
-			return false, err
-		}
-		if err2 != nil {
-			return false, err2
-		}
-	}
+	return fstree.SameContent(x.Content, y.Content)
 }
 
 // postDeinstall does what comes behind: directories and accounts, which stay.

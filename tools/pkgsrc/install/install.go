@@ -147,9 +147,6 @@ func New(ctx context.Context, opts Options) (*Installer, error) {
 // slashes and letters asks for one with every two bytes.
 const maxDirs = 1 << 21
 
-// maxKeyring bounds the target's keyring.
-const maxKeyring = 16 << 20
-
 // archiveOptions takes policy and keyring from the target itself.
 func archiveOptions(opts Options, cfg *pkgdb.Config) (archive.Options, error) {
 	a := archive.Options{Spool: opts.Spool}
@@ -161,12 +158,8 @@ func archiveOptions(opts Options, cfg *pkgdb.Config) (archive.Options, error) {
 		a.KeyringErr = fmt.Errorf("pkg_install.conf names none (GPG_KEYRING_VERIFY)")
 		return a, nil
 	}
-	raw, err := opts.Root.ReadFile(cfg.KeyringVerify, maxKeyring)
-	if err == nil {
-		a.Keyring, err = archive.ReadKeyring(raw)
-	}
-	a.KeyringErr = err
-	return a, nil
+	a.Keyring, a.KeyringErr, err = Keyring(opts.Root, cfg.KeyringVerify)
+	return a, err
 }
 
 // Add does what "pkg_add -U ARGS" does: names or patterns are installed, or

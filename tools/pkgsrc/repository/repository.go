@@ -181,7 +181,7 @@ func (r *Repo) fileOf(ctx context.Context, b base, name string, want fetch.Expec
 		}
 		if want.MD5+want.SHA1+want.SHA256+want.SHA512 != "" {
 			if err := fetch.Check(path, want); err != nil {
-				return "", fault.Network.Wrap(err)
+				return "", unread(err)
 			}
 		}
 		return path, nil
@@ -363,6 +363,15 @@ func stopsHere(err error) bool {
 	return errors.As(err, &dns) || (errors.As(err, &op) && op.Op == "dial")
 }
 
+// unread gives an error about a file its kind: that this machine cannot read it is
+// not the repository's fault, what is in it is.
+func unread(err error) error {
+	if path := (*fs.PathError)(nil); errors.As(err, &path) && !errors.Is(err, fs.ErrNotExist) {
+		return fault.Step.Wrap(err)
+	}
+	return fault.Network.Wrap(err)
+}
+
 func (r *Repo) readSummary(ctx context.Context, name string) ([]*Entry, error) {
 	path, err := r.file(ctx, name, fetch.Expect{MaxSize: maxCompressed})
 	if err != nil {
@@ -375,7 +384,7 @@ func (r *Repo) readSummary(ctx context.Context, name string) ([]*Entry, error) {
 	defer f.Close()
 	text, err := sniff.All(f, maxSummary)
 	if err != nil {
-		return nil, fault.Network.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", name, unread(err))
 	}
 	entries, err := ParseSummary(string(text))
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -617,5 +619,21 @@ func TestFindIsBounded(t *testing.T) {
 	}
 	if _, _, _, err := (Set{r}).Find(t.Context(), "*"+strings.Repeat("a", 120)+"b"); err == nil || !strings.Contains(err.Error(), "repository r") || !strings.Contains(err.Error(), "steps") {
 		t.Errorf("a pattern that takes long: %v", err)
+	}
+}
+
+// A disk that fails is a failed step, damaged content is the repository's.
+func TestUnreadSummary(t *testing.T) {
+	t.Parallel()
+	broken := &fs.PathError{Op: "read", Path: "/cache/1", Err: syscall.EIO}
+	for err, want := range map[error]fault.Kind{
+		fmt.Errorf("xz: %w", broken):                                    fault.Step,
+		fmt.Errorf("xz: no magic number"):                               fault.Network,
+		&fs.PathError{Op: "open", Path: "/repo/1", Err: fs.ErrNotExist}: fault.Network,
+		io.ErrUnexpectedEOF:                                             fault.Network,
+	} {
+		if got := fault.KindOf(unread(err)); got != want {
+			t.Errorf("%v: kind %v, not %v", err, got, want)
+		}
 	}
 }

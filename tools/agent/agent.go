@@ -209,7 +209,8 @@ var stampAnywhere = regexp.MustCompile(`-[0-9]{8}T[0-9]{6}Z`)
 // ofBranch tells whether an archive's name is of the branch: the branch stands
 // between dashes and, in a name with a time stamp, right before that, so that
 // TOOLS-1 is not TOOLS-10; between it and what the pattern begins with there is at
-// most the "pkg-" of most archives' names, which not all patterns have. Names hold a branch up to its first slash.
+// most the "pkg-" of most archives' names, which not all patterns have. Names hold
+// a branch up to its first slash.
 func (a *Agent) ofBranch(name, branch string) bool {
 	branch, _, _ = strings.Cut(branch, "/")
 	rest, ok := strings.CutPrefix(name, a.literal)

@@ -18,10 +18,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const (
-	maxVulnerabilities = 64 << 20 // bytes of a list; the published one has 2 MiB
-	maxKeyring         = 16 << 20
-)
+// maxVulnerabilities bounds a list, in bytes; the published one has 2 MiB.
+const maxVulnerabilities = 64 << 20
 
 // auditOptions are the flags of audit.
 type auditOptions struct {

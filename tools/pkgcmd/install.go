@@ -18,6 +18,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// maxKeyring bounds the keyring a directory gets, in bytes.
+const maxKeyring = 16 << 20
+
 // installOptions are the flags of install.
 type installOptions struct {
 	root     string

@@ -309,16 +309,13 @@ func (in *Installer) same(a, b string) (bool, error) {
 		n, err := in.root.Stat(a)
 		return err == nil && n.IsRegular() && n.Size() == 0, nil
 	}
-	if !in.regular(a) || !in.regular(b) {
+	x, err := in.root.Stat(a)
+	if err != nil || !x.IsRegular() {
 		return false, nil
 	}
-	x, err := in.root.Stat(a)
-	if err != nil {
-		return false, err
-	}
 	y, err := in.root.Stat(b)
-	if err != nil {
-		return false, err
+	if err != nil || !y.IsRegular() {
+		return false, nil
 	}
 	return fstree.SameContent(x.Content, y.Content)
 }

@@ -353,20 +353,22 @@ func (r *Repo) Summary(ctx context.Context) ([]*Entry, error) {
 // stopsHere tells whether the server cannot be talked to at all, or this machine
 // cannot keep or read what comes: another form of the same would fare no better.
 func stopsHere(err error) bool {
-	var path *fs.PathError
-	var link *os.LinkError
-	if (errors.As(err, &path) || errors.As(err, &link)) && !errors.Is(err, fs.ErrNotExist) {
-		return true
-	}
 	var op *net.OpError
 	var dns *net.DNSError
-	return errors.As(err, &dns) || (errors.As(err, &op) && op.Op == "dial")
+	return ofDisk(err) || errors.As(err, &dns) || (errors.As(err, &op) && op.Op == "dial")
+}
+
+// ofDisk tells whether this machine could not read or write a file of its own.
+func ofDisk(err error) bool {
+	var path *fs.PathError
+	var link *os.LinkError
+	return (errors.As(err, &path) || errors.As(err, &link)) && !errors.Is(err, fs.ErrNotExist)
 }
 
 // unread gives an error about a file its kind: that this machine cannot read it is
 // not the repository's fault, what is in it is.
 func unread(err error) error {
-	if path := (*fs.PathError)(nil); errors.As(err, &path) && !errors.Is(err, fs.ErrNotExist) {
+	if ofDisk(err) {
 		return fault.Step.Wrap(err)
 	}
 	return fault.Network.Wrap(err)
